@@ -1,0 +1,1 @@
+"""Flows and the other things a node reports (package flow)."""

@@ -1,0 +1,1 @@
+"""What we add to the Hubble API (package leavitt)."""

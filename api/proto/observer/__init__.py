@@ -1,0 +1,1 @@
+"""The service that answers questions about flows (package observer)."""

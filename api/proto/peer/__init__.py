@@ -1,0 +1,1 @@
+"""The service that lists a node's peers (package peer)."""
