@@ -1,0 +1,96 @@
+# Everything one does here starts with make; `make` alone lists it.
+#
+# Setting up is part of every target: it installs what is missing, and nothing when all is there.
+# Python packages live in .venv, built with $(PYTHON).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+DURATION ?=
+GO_HUBBLE ?=
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+
+# For the compiler of the datapath, the lab's networks, and .venv itself.
+PACKAGES := ca-certificates curl iproute2 iputils-ping linux-libc-dev python3-bpfcc python3-venv
+# BCC comes with Debian, not from PyPI. A .pth file that names the whole of dist-packages would let
+# Debian's other modules in as well, so it names a folder with this one link.
+BCC := /usr/lib/python3/dist-packages/bcc
+
+C_FILES = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: all
+all: check test ## Check, then test
+
+.PHONY: setup
+setup: packages $(STAMP) ## Install what is missing (PYTHON=python3.12 picks the interpreter)
+
+.PHONY: packages
+packages:
+	@.ci/install-packages $(PACKAGES)
+
+# The interpreter is looked at before anything is made, so that a wrong one leaves nothing behind.
+$(BIN)/python: | packages
+	@command -v "$(PYTHON)" > /dev/null || { echo "setup: PYTHON=$(PYTHON) not found" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "setup: PYTHON=$(PYTHON) is $$("$(PYTHON)" -V), need 3.11 or newer: make PYTHON=/path/to/python3.12" >&2; \
+		exit 1; }
+	@echo "setup: making $(VENV) with $$("$(PYTHON)" -V)"
+	@"$(PYTHON)" -m venv --clear $(VENV)
+
+$(STAMP): pyproject.toml $(BIN)/python
+	@echo "setup: installing Python packages"
+	@$(BIN)/python -m pip install -q --upgrade 'pip>=25.1' # for --group
+	@$(BIN)/python -m pip install -q --editable . --group dev
+	@mkdir -p $(VENV)/bcc
+	@ln -sfn $(BCC) $(VENV)/bcc/bcc
+	@echo "$(CURDIR)/$(VENV)/bcc" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bcc.pth"
+	@touch $@
+
+.PHONY: demo
+demo: setup ## Show live flows of a small cluster on this machine, as root (DURATION= seconds, else until Ctrl-C)
+	@$(BIN)/hubble-lab demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
+
+.PHONY: test
+test: setup ## Run the tests (ARGS='-k ring' goes to pytest)
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: bench
+bench: setup ## Measure the budgets (GO_HUBBLE= path of a Go hubble to compare with)
+	@$(BIN)/leavitt-bench $(if $(GO_HUBBLE),--go-hubble $(GO_HUBBLE)) $(ARGS)
+
+.PHONY: check
+check: setup ## Lint, types, imports, generated code, C format
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --check; exit 1; }
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m api.proto.generate --check
+	@$(if $(C_FILES),$(BIN)/clang-format --dry-run -Werror $(C_FILES))
+
+.PHONY: format
+format: setup ## Format Python and C, apply the safe fixes of the linter
+	@$(BIN)/ruff check --fix --quiet
+	@$(BIN)/ruff format --quiet
+	@$(if $(C_FILES),$(BIN)/clang-format -i $(C_FILES))
+
+.PHONY: generate
+generate: setup ## Write the Python modules of the .proto files anew
+	@$(BIN)/python -m api.proto.generate
+
+.PHONY: clean
+clean: ## Remove .venv and all caches
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
