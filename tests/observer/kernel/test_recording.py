@@ -1,0 +1,123 @@
+"""Recordings: what was written is read back; anything else is refused with its offset."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from observer.kernel.errors import RecordingError
+from observer.kernel.recording import RecordedChange, Recorder, Recording
+from observer.samples import SAMPLE_BYTES, LostSamples, SampleBatch
+
+GAP = LostSamples(cpu=3, count=17, first_mono_ns=40, last_mono_ns=99)
+CHANGE = RecordedChange(change="ADDED", object={"kind": "Pod", "metadata": {"name": "xwing"}})
+
+
+def batch(rows: int, lost: tuple[LostSamples, ...] = ()) -> SampleBatch:
+    generator = np.random.default_rng(rows)
+    return SampleBatch(
+        samples=generator.integers(0, 256, (rows, SAMPLE_BYTES), np.uint8),
+        mono_ns=np.arange(rows, dtype=np.int64) + 1_000,
+        cpus=(np.arange(rows) % 4).astype(np.uint16),
+        wall_offset_ns=123_456_789,
+        lost=lost,
+    )
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    path = tmp_path / "node.rec"
+    recorder = Recorder(path)
+    recorder.change(CHANGE)
+    recorder.batch(batch(5))
+    recorder.batch(batch(3, lost=(GAP,)))
+    recorder.close()
+    return path
+
+
+def test_reads_back_what_was_written_in_order(recorded: Path) -> None:
+    recording = Recording(recorded)
+    change, first, gap, second = recording.items()
+
+    assert change == CHANGE
+    assert isinstance(gap, SampleBatch)
+    assert gap.lost == (GAP,)
+    assert (len(gap), gap.wall_offset_ns) == (0, 123_456_789)
+    for found, expected in ((first, batch(5)), (second, batch(3))):
+        assert isinstance(found, SampleBatch)
+        np.testing.assert_array_equal(found.samples, expected.samples)
+        np.testing.assert_array_equal(found.mono_ns, expected.mono_ns)
+        np.testing.assert_array_equal(found.cpus, expected.cpus)
+        assert found.wall_offset_ns == expected.wall_offset_ns
+    assert recording.sample_count == 8
+
+
+def test_every_truncation_is_refused_with_an_offset(recorded: Path, tmp_path: Path) -> None:
+    whole = recorded.read_bytes()
+    cut = tmp_path / "cut.rec"
+    for size in range(0, len(whole) - 1, 7):
+        cut.write_bytes(whole[:size])
+        with pytest.raises(RecordingError, match=r"truncated.*at offset \d+$") as raised:
+            Recording(cut)
+        offset = re.search(r"offset (\d+)$", str(raised.value))
+        assert offset is not None
+        assert int(offset[1]) <= size
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_a_flipped_byte_is_refused_or_harmless(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("flip")
+    recorder = Recorder(folder / "a.rec")
+    recorder.change(CHANGE)
+    recorder.batch(batch(2))
+    recorder.close()
+    content = bytearray((folder / "a.rec").read_bytes())
+    at = data.draw(st.integers(24, len(content) - 1))
+    content[at] ^= 0x40
+    (folder / "b.rec").write_bytes(content)
+    try:
+        items = list(Recording(folder / "b.rec").items())
+    except RecordingError:
+        return
+    # only the padding of a frame's header and the count of the end mark are not data
+    assert items[0] == CHANGE
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "truncated header: 0 bytes, need 24, at offset 0"),
+        (b"PCAP" + bytes(40), "not a recording"),
+        (b"LEAVITT\n" + b"\x09" + bytes(40), "version 9, this program reads 1, at offset 8"),
+        (b"LEAVITT\n\x01\0\0\0\x10\0\0\0" + bytes(40), "samples of 16 bytes, need 216"),
+    ],
+    ids=["empty", "foreign", "newer", "other-samples"],
+)
+def test_foreign_files_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "x.rec"
+    path.write_bytes(content)
+    with pytest.raises(RecordingError, match=message):
+        Recording(path)
+
+
+def test_names_the_file_that_cannot_be_opened_or_created(recorded: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=r"open recording: No such file.*missing\.rec"):
+        Recording(tmp_path / "missing.rec")
+    with pytest.raises(RecordingError, match=r"create recording: File exists.*node\.rec"):
+        Recorder(recorded)
+
+
+def test_a_full_disk_is_reported_at_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = Path.open
+    # the recorder creates its file exclusively, and /dev/full is there already
+    monkeypatch.setattr(Path, "open", lambda path, _mode: create(path, "wb"))
+    recorder = Recorder(Path("/dev/full"))
+    recorder.batch(batch(4000))
+    with pytest.raises(RecordingError, match="No space left on device"):
+        recorder.close()
