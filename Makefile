@@ -52,8 +52,8 @@ $(BIN)/python: | packages
 
 $(STAMP): pyproject.toml $(BIN)/python
 	@echo "setup: installing Python packages"
-	@$(BIN)/python -m pip install -q --upgrade 'pip>=25.1' # for --group
-	@$(BIN)/python -m pip install -q --editable . --group dev
+	@$(BIN)/python -m pip install -qq --upgrade 'pip>=25.1' # for --group
+	@$(BIN)/python -m pip install -qq --editable . --group dev
 	@mkdir -p $(VENV)/bcc
 	@ln -sfn $(BCC) $(VENV)/bcc/bcc
 	@echo "$(CURDIR)/$(VENV)/bcc" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bcc.pth"
