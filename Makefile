@@ -72,12 +72,20 @@ bench: setup ## Measure the budgets (GO_HUBBLE= path of a Go hubble to compare w
 	@$(BIN)/leavitt-bench $(if $(GO_HUBBLE),--go-hubble $(GO_HUBBLE)) $(ARGS)
 
 .PHONY: check
-check: setup ## Lint, types, imports, generated code, C format
+check: setup ## Lint, types, imports, generated code, C format; goes on after a failure and tells all
+	@$(MAKE) --no-print-directory --keep-going check-lint check-types check-imports check-generated check-c
+
+.PHONY: check-lint check-types check-imports check-generated check-c
+check-lint:
 	@$(BIN)/ruff check --quiet
-	@$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --check; exit 1; }
+	@$(BIN)/ruff format --check --quiet
+check-types:
 	@$(BIN)/mypy
+check-imports:
 	@$(BIN)/lint-imports --no-logo
+check-generated:
 	@$(BIN)/python -m api.proto.generate --check
+check-c:
 	@$(if $(C_FILES),$(BIN)/clang-format --dry-run -Werror $(C_FILES))
 
 .PHONY: format
