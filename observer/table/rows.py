@@ -1,0 +1,64 @@
+"""A batch of rows on its way into the flow table.
+
+The decoder makes it, the enricher fills its refs, the table copies it, sinks read it. It is a
+view of the decoder's memory: valid until the next batch is decoded.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from observer.table.columns import FLOW_COLUMNS
+
+# The element type differs from column to column: columns.py says which.
+Column = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawColumns:
+    """What the samples say beyond the table's columns and enrichment needs; length n each."""
+
+    addresses: NDArray[np.uint64]
+    """uint64, shape (2, n, 2): source and destination, the memory of both address columns."""
+    identities: NDArray[np.uint32]
+    """uint32, shape (2, n): the datapath's identity of source and destination, 0 not told."""
+    ifindex: NDArray[np.uint32]
+    source_swapped: NDArray[np.bool_]
+    """True where the source address is one from before translation (trace `orig_ip`)."""
+    header_source: NDArray[np.uint64]
+    """uint64, shape (n, 2): the packet's own source; only meaningful where source_swapped."""
+
+    @classmethod
+    def zeros(cls, count: int) -> "RawColumns":
+        """Allocate for count rows, all unknown."""
+        return cls(
+            addresses=np.zeros((2, count, 2), np.uint64),
+            identities=np.zeros((2, count), np.uint32),
+            ifindex=np.zeros(count, np.uint32),
+            source_swapped=np.zeros(count, np.bool_),
+            header_source=np.zeros((count, 2), np.uint64),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Rows in ascending time."""
+
+    count: int
+    columns: dict[str, Column]
+    """Each name of FLOW_COLUMNS, with `count` elements."""
+    raw: RawColumns
+    details: dict[int, object] = field(default_factory=dict)
+    """Index in this batch → detail, ascending; such rows carry RowFlag.DETAIL."""
+
+    @classmethod
+    def zeros(cls, count: int) -> "Rows":
+        """Allocate count rows in which all is unknown; the address columns share `raw`."""
+        raw = RawColumns.zeros(count)
+        columns: dict[str, Column] = {
+            name: np.zeros((count, *shape), dtype) for name, (dtype, shape) in FLOW_COLUMNS.items()
+        }
+        columns["source_ip"], columns["destination_ip"] = raw.addresses
+        return cls(count=count, columns=columns, raw=raw)
