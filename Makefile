@@ -86,13 +86,13 @@ check-imports:
 check-generated:
 	@$(BIN)/python -m api.proto.generate --check
 check-c:
-	@$(if $(C_FILES),$(BIN)/clang-format --dry-run -Werror $(C_FILES))
+	@$(if $(C_FILES),$(BIN)/clang-format --dry-run -Werror $(C_FILES),:)
 
 .PHONY: format
 format: setup ## Format Python and C, apply the safe fixes of the linter
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format --quiet
-	@$(if $(C_FILES),$(BIN)/clang-format -i $(C_FILES))
+	@$(if $(C_FILES),$(BIN)/clang-format -i $(C_FILES),:)
 
 .PHONY: generate
 generate: setup ## Write the Python modules of the .proto files anew
