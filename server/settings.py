@@ -1,0 +1,122 @@
+"""Settings of `hubble-server`: what they mean, their units and their defaults.
+
+Each field is one setting. Its name gives the flag (`--node-name`), the environment variable
+(`HUBBLE_SERVER_NODE_NAME`) and the key in the configuration file (`node-name`); the flag wins over
+the environment, that over the file, the file over the default. `server.configure` resolves them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from server import parse
+from server.parse import hostname
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a setting is read and explained."""
+
+    parse: Callable[[str], object]
+    """Its text → its value; ValueError says what was expected."""
+    meaning: str
+    """The line of `--help`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set, in the groups of `--help`. `None` means: not given."""
+
+    node_name: Annotated[
+        str,
+        Setting(parse.name, "name of this node, as in its Node object and in every flow"),
+    ] = hostname()
+    cluster_name: Annotated[str, Setting(parse.name, "name of the cluster")] = "default"
+    state: Annotated[
+        Path | None,
+        Setting(
+            parse.existing_folder,
+            "folder of Kubernetes YAML objects that describe the cluster; watched for changes",
+        ),
+    ] = None
+    netns: Annotated[
+        Path | None,
+        Setting(
+            parse.netns,
+            "network namespace whose interfaces are observed, a name or a path; default: our own",
+        ),
+    ] = None
+
+    listen_address: Annotated[
+        str | None,
+        Setting(parse.address, "TCP address of the Observer service, such as :4244"),
+    ] = None
+    socket_path: Annotated[Path, Setting(parse.path, "unix socket of the Observer service")] = Path(
+        "/var/run/leavitt/hubble.sock"
+    )
+    shutdown_grace: Annotated[
+        float, Setting(parse.duration_s, "time that open calls have to end at shutdown")
+    ] = 1.0
+
+    event_buffer_capacity: Annotated[
+        int,
+        Setting(
+            parse.capacity,
+            "flows kept in memory: one less than a power of two, 1 to 16777215",
+        ),
+    ] = 65_535
+    report_interval: Annotated[
+        float,
+        Setting(
+            parse.duration_s,
+            "an open connection is reported again this often, with its packets and bytes since",
+        ),
+    ] = 5.0
+    per_packet: Annotated[
+        bool, Setting(parse.switch, "report every packet instead of what changes")
+    ] = False
+
+    bpffs: Annotated[
+        Path, Setting(parse.path, "BPF file system for pins; mounted if it is missing")
+    ] = Path("/sys/fs/bpf")
+    ring_bytes: Annotated[
+        int | None,
+        Setting(
+            parse.ring_bytes,
+            "perf ring of one CPU in bytes, a power of two; default: 512 KiB to 8 MiB by CPUs",
+        ),
+    ] = None
+    connections: Annotated[int, Setting(parse.count, "most connections tracked at once")] = 131_072
+
+    record: Annotated[
+        Path | None,
+        Setting(parse.path, "write samples and cluster changes to this new file"),
+    ] = None
+    replay: Annotated[
+        Path | None,
+        Setting(
+            parse.path,
+            "serve the flows of a recording instead of this node's; needs no root and no BPF",
+        ),
+    ] = None
+    speed: Annotated[
+        float | None,
+        Setting(parse.speed, "replay this many times as fast as recorded; max: at once"),
+    ] = 1.0
+
+    log_level: Annotated[
+        str,
+        Setting(parse.word("debug", "info", "warning", "error"), "debug, info, warning or error"),
+    ] = "info"
+
+
+GROUPS = {
+    "Node": ("node_name", "cluster_name", "state", "netns"),
+    "Serve": ("listen_address", "socket_path", "shutdown_grace"),
+    "Flows": ("event_buffer_capacity", "report_interval", "per_packet"),
+    "Kernel": ("bpffs", "ring_bytes", "connections"),
+    "Recordings": ("record", "replay", "speed"),
+    "Logs": ("log_level",),
+}
+"""The groups of `--help`."""
