@@ -34,8 +34,8 @@ def resolve(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """Settings for this start; SettingError if one cannot be used. `--help` exits."""
     flags: dict[str, Origin] = vars(_parser().parse_args(argv))
     environment = _environment(environ)
-    config = flags.pop(_CONFIG, None) or environment.pop(_CONFIG, None)
-    found = _file(config) if config else {}
+    files = [environment.pop(_CONFIG, None), flags.pop(_CONFIG, None)]
+    found = next((_file(file) for file in reversed(files) if file is not None), {})
     found |= environment
     found |= flags
     values: dict[str, Any] = {key: _value(key, origin) for key, origin in found.items()}
