@@ -1,0 +1,106 @@
+"""The order in which policy entries are looked up: defined here, followed by bpf/include/policy.h.
+
+For a packet of one direction, with its peer's identity, protocol and destination port:
+
+    1. own     among entries of the peer's identity, the one that matches with the most bits of
+               protocol and port (0 any, 8 protocol, 9..24 protocol and upper bits of the port)
+    2. anyone  the same among entries of identity 0, which stands for every peer
+    3. neither found: denied.
+       One of them denies: denied, by it.
+       Else the one with more bits allows; at a tie `own`, which says more about the peer.
+
+Each step is one look-up in a trie keyed endpoint, direction, identity, protocol, port. That a trie
+shows only the longest match is made good by policy.resolve: it leaves no allowing entry below one
+that denies. The evaluator is pure and serves to explain, replay and preview verdicts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from policy.entries import ANY_IDENTITY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from policy.entries import Direction, PolicyEntry
+
+PROTOCOL_BITS = 8
+
+
+class MatchType(IntEnum):
+    """How specific the deciding entry is; numbers of the verdict event."""
+
+    NONE = 0
+    L3_ONLY = 1
+    L3_L4 = 2
+    L4_ONLY = 3
+    ALL = 4
+    L3_PROTO = 5
+    PROTO_ONLY = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the look-up decided."""
+
+    allowed: bool
+    match_type: MatchType
+    cookie: int
+    """Of the entry that decided; 0 where none did."""
+
+
+DENIED_BY_DEFAULT = Verdict(allowed=False, match_type=MatchType.NONE, cookie=0)
+
+
+def judge(
+    entries: Iterable[PolicyEntry], *, direction: Direction, identity: int, protocol: int, port: int
+) -> Verdict:
+    """Decide on a packet in a direction that the endpoint's policies govern.
+
+    Args:
+        entries: The endpoint's entries as policy.resolve made them.
+        direction: Seen from the endpoint.
+        identity: The peer's.
+        protocol: IP protocol number.
+        port: Destination port, host order; 0 where the protocol has none.
+    """
+    own: PolicyEntry | None = None
+    anyone: PolicyEntry | None = None
+    for entry in entries:
+        if entry.direction != direction:
+            continue
+        if not entry.matches(identity=identity, protocol=protocol, port=port):
+            continue
+        if entry.identity == ANY_IDENTITY:
+            anyone = _longer(entry, anyone)
+        else:
+            own = _longer(entry, own)
+    found = _deciding(own, anyone)
+    if found is None:
+        return DENIED_BY_DEFAULT
+    return Verdict(allowed=not found.deny, match_type=match_type(found), cookie=found.cookie)
+
+
+def match_type(entry: PolicyEntry) -> MatchType:
+    """What a verdict event says when this entry decided."""
+    any_peer = entry.identity == ANY_IDENTITY
+    if entry.prefix_bits == 0:
+        return MatchType.ALL if any_peer else MatchType.L3_ONLY
+    if entry.prefix_bits == PROTOCOL_BITS:
+        return MatchType.PROTO_ONLY if any_peer else MatchType.L3_PROTO
+    return MatchType.L4_ONLY if any_peer else MatchType.L3_L4
+
+
+def _longer(entry: PolicyEntry, best: PolicyEntry | None) -> PolicyEntry:
+    return entry if best is None or entry.prefix_bits > best.prefix_bits else best
+
+
+def _deciding(own: PolicyEntry | None, anyone: PolicyEntry | None) -> PolicyEntry | None:
+    if own is None or anyone is None:
+        return own or anyone
+    if own.deny != anyone.deny:
+        return own if own.deny else anyone
+    return anyone if anyone.prefix_bits > own.prefix_bits else own
