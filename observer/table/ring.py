@@ -69,6 +69,8 @@ class FlowTable:
         self._last_ns = 0
         self._appended = np.zeros(256, np.int64)
         self._waiting: set[asyncio.Future[None]] = set()
+        self.interns = interns
+        """What the `_ref` columns refer to."""
         self._held = _held_columns(interns)
 
     @property

@@ -1,0 +1,180 @@
+"""Filters by IP address: source_ip, destination_ip, source_ip_xlated, ip_version, encrypted.
+
+An address without a prefix length is compared as text, as Hubble does, so that `::0001` never
+equals `::1`: only the canonical spelling can match, and that one is compared as two words. A
+prefix is compared bit by bit; an IPv4 prefix never matches an IPv6 flow.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from api.proto.flow.flow_pb2 import FlowFilter, IPVersion
+from observer.entities import address_bytes, address_text
+from observer.filters.condition import Condition, Cost, Mask, RefVerdicts, RowSlice, one_of
+from observer.filters.context import Context
+from observer.filters.errors import FilterError
+from observer.table.columns import RowFlag
+
+_MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
+_PREFIX_LENGTH: Final = re.compile(r"0|[1-9][0-9]{0,2}")
+_V6_BITS: Final = 128
+_MAPPED_BITS: Final = 96
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressRange:
+    """Addresses of one version that agree in some bits, as words of the address columns.
+
+    The words are the network-order bytes read in native order, as the columns hold them.
+    """
+
+    network: tuple[int, int]
+    mask: tuple[int, int]
+    v6: bool
+
+    def contains(self, words: NDArray[np.uint64], ip_version: NDArray[np.uint8]) -> Mask:
+        """Judge addresses: uint64 (n, 2) with flow.IPVersion uint8 (n,)."""
+        result = np.ones(len(words), np.bool_)
+        for word in range(2):
+            if self.mask[word]:
+                part = words[:, word] & np.uint64(self.mask[word])
+                result &= part == np.uint64(self.network[word])
+        if self.v6 and self.network[0] == 0:
+            # Near ::/0 lie the rows without an address and the IPv4 ones.
+            result &= (ip_version == IPVersion.IPv6) & ~_mapped(words)
+        return result
+
+
+def _words(packed: bytes) -> tuple[int, int]:
+    high, low = np.frombuffer(packed, np.uint64).tolist()
+    return high, low
+
+
+_MAPPED_MASK: Final = np.uint64(_words(bytes(8) + b"\xff" * 4 + bytes(4))[1])
+_MAPPED_WORD: Final = np.uint64(_words(_MAPPED_PREFIX + bytes(4))[1])
+
+
+def _mapped(words: NDArray[np.uint64]) -> Mask:
+    result: Mask = words[:, 0] == 0
+    result &= (words[:, 1] & _MAPPED_MASK) == _MAPPED_WORD
+    return result
+
+
+def _range(address: IPv4Address | IPv6Address, bits: int) -> AddressRange:
+    v6 = isinstance(address, IPv6Address)
+    bits += 0 if v6 else _MAPPED_BITS
+    mask = ((1 << bits) - 1) << (_V6_BITS - bits)
+    network = int.from_bytes(address_bytes(address)) & mask
+    return AddressRange(network=_words(network.to_bytes(16)), mask=_words(mask.to_bytes(16)), v6=v6)
+
+
+def parse_address(value: str) -> AddressRange | None:
+    """Return the one address whose text is the value; None if no flow's text can equal it.
+
+    Raises:
+        FilterError: the value is no IP address.
+    """
+    try:
+        address = ip_address(value)
+    except ValueError:
+        inner = f'ParseAddr("{value}"): unable to parse IP'
+        raise FilterError(f'invalid IP address "{value}" in filter: {inner}') from None
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        return None
+    if address_text(address_bytes(address)) != value:
+        return None
+    return _range(address, address.max_prefixlen)
+
+
+def parse_prefix(value: str) -> AddressRange:
+    """Return the addresses of a CIDR; bits below the prefix are ignored.
+
+    Raises:
+        FilterError: the value is no CIDR.
+    """
+    text, _, length = value.rpartition("/")
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise _prefix_error(value, f'ParseAddr("{text}"): unable to parse IP') from None
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        raise _prefix_error(value, "IPv6 zones cannot be present in a prefix")
+    if not _PREFIX_LENGTH.fullmatch(length):
+        raise _prefix_error(value, f'bad bits after slash: "{length}"')
+    if int(length) > address.max_prefixlen:
+        raise _prefix_error(value, "prefix length out of range")
+    return _range(address, int(length))
+
+
+def _prefix_error(value: str, reason: str) -> FilterError:
+    inner = f'netip.ParsePrefix("{value}"): {reason}'
+    return FilterError(f'invalid IP prefix "{value}" in filter: {inner}')
+
+
+def parse_ranges(values: Sequence[str]) -> list[AddressRange]:
+    """Return what the values of a field match, without those that match nothing."""
+    ranges = [parse_prefix(value) if "/" in value else parse_address(value) for value in values]
+    return [each for each in ranges if each is not None]
+
+
+def ip_addresses(flow_filter: FlowFilter, _: Context) -> Iterator[Condition]:
+    """Compile source_ip, destination_ip and source_ip_xlated."""
+    sides = (("source_ip", flow_filter.source_ip), ("destination_ip", flow_filter.destination_ip))
+    for column, values in sides:
+        if values:
+            yield Condition(cost=Cost.WIDE, mask=_column_mask(column, parse_ranges(values)))
+    if flow_filter.source_ip_xlated:
+        verdicts = RefVerdicts(_in_ranges(parse_ranges(flow_filter.source_ip_xlated)))
+
+        def translated(rows: RowSlice) -> Mask:
+            return verdicts.mask(rows.interns.addresses, rows.column("xlated_ref"))
+
+        yield Condition(cost=Cost.REFERENCE, mask=translated)
+
+
+def _column_mask(column: str, ranges: list[AddressRange]) -> Callable[[RowSlice], Mask]:
+    def mask(rows: RowSlice) -> Mask:
+        words, ip_version = rows.column(column), rows.column("ip_version")
+        result = np.zeros(len(rows), np.bool_)
+        for each in ranges:
+            result |= each.contains(words, ip_version)
+        return result
+
+    return mask
+
+
+def _in_ranges(ranges: list[AddressRange]) -> Callable[[bytes], bool]:
+    def contains(packed: bytes) -> bool:
+        words = np.frombuffer(packed, np.uint64).reshape(1, 2)
+        mapped = packed.startswith(_MAPPED_PREFIX)
+        version = np.array([IPVersion.IPv4 if mapped else IPVersion.IPv6], np.uint8)
+        return any(bool(each.contains(words, version)[0]) for each in ranges)
+
+    return contains
+
+
+def ip_versions(flow_filter: FlowFilter, _: Context) -> Iterator[Condition]:
+    """Compile ip_version; IP_NOT_USED matches rows without IP."""
+    if flow_filter.ip_version:
+        yield one_of("ip_version", flow_filter.ip_version)
+
+
+def encryption(flow_filter: FlowFilter, _: Context) -> Iterator[Condition]:
+    """Compile encrypted; rows without IP count as not encrypted."""
+    wanted = set(flow_filter.encrypted)
+    if wanted:
+
+        def mask(rows: RowSlice) -> Mask:
+            encrypted: Mask = (rows.column("flags") & RowFlag.ENCRYPTED) != 0
+            encrypted &= rows.column("ip_version") != IPVersion.IP_NOT_USED
+            if len(wanted) > 1:
+                return np.ones(len(rows), np.bool_)
+            return encrypted if True in wanted else ~encrypted
+
+        yield Condition(cost=Cost.COLUMN, mask=mask)

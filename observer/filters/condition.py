@@ -1,0 +1,141 @@
+"""What one field of a filter becomes: a condition over a slice of the table.
+
+`RowSlice` is what conditions look at, `Condition` how they are called, and `RefVerdicts` the way
+to judge rows by what they refer to: each interned value is judged once, each row by its number.
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from observer.table.interns import Interns, InternTable
+from observer.table.ring import FlowTable
+
+Mask = NDArray[np.bool_]
+T = TypeVar("T", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowSlice:
+    """Consecutive slots of a table."""
+
+    table: FlowTable
+    slots: slice
+
+    # Columns have different types, and each reader knows its own.
+    def column(self, name: str) -> NDArray[Any]:
+        """Return the column's values for these rows, as a view."""
+        return self.table.columns[name][self.slots]
+
+    @property
+    def interns(self) -> Interns:
+        """What the rows' refs refer to."""
+        return self.table.interns
+
+    def __len__(self) -> int:
+        return int(self.slots.stop - self.slots.start)
+
+
+class Cost(IntEnum):
+    """How conditions are ordered within a filter: cheap ones first."""
+
+    CONSTANT = 0
+    """Does not look at the rows."""
+    COLUMN = 1
+    """Compares a narrow column."""
+    WIDE = 2
+    """Compares addresses."""
+    REFERENCE = 3
+    """Looks up refs; judges values not seen before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A test of rows."""
+
+    cost: Cost
+    mask: Callable[[RowSlice], Mask]
+    """One boolean per row; a new array, the caller may overwrite it."""
+
+
+def constant(answer: bool) -> Condition:
+    """Return a condition that gives all rows the same answer."""
+    return Condition(cost=Cost.CONSTANT, mask=lambda rows: np.full(len(rows), answer))
+
+
+def one_of(column: str, values: Iterable[int]) -> Condition:
+    """Return a condition: the column holds one of the values. Values it cannot hold are ignored."""
+    wanted = sorted(set(values))
+    return Condition(cost=Cost.COLUMN, mask=lambda rows: membership(rows.column(column), wanted))
+
+
+def membership(values: NDArray[Any], wanted: list[int]) -> Mask:
+    """Return which of the integers are wanted; a few comparisons beat a look-up table."""
+    bounds = np.iinfo(values.dtype)
+    held = [number for number in wanted if bounds.min <= number <= bounds.max]
+    if len(held) > _FEW:
+        return np.isin(values, np.array(held, values.dtype))
+    result = np.zeros(len(values), np.bool_)
+    for number in held:
+        result |= values == number
+    return result
+
+
+_FEW: Final = 8
+
+_UNDECIDED: Final = 0
+_REFUSED: Final = 1
+_ACCEPTED: Final = 2
+
+
+class RefVerdicts(Generic[T]):
+    """Which entries of an intern table satisfy a predicate.
+
+    An entry is judged when a row first refers to it. Refs are freed and used again, so that after
+    each change of the intern table the entries judged before are compared with those of now.
+    """
+
+    def __init__(self, predicate: Callable[[T], bool], *, absent: bool = False) -> None:
+        """Take the predicate, and the verdict on rows that refer to nothing (ref 0)."""
+        self._predicate = predicate
+        self._verdicts = np.array([_ACCEPTED if absent else _REFUSED], np.uint8)
+        self._judged: dict[int, T] = {}
+        self._version = -1
+
+    def mask(self, interns: InternTable[T], refs: NDArray[np.int32]) -> Mask:
+        """Return the verdict for each row; `refs` is int32, shape (n,)."""
+        if interns.version != self._version:
+            self._follow(interns)
+        verdicts = self._verdicts.take(refs)
+        undecided = verdicts == _UNDECIDED
+        if undecided.any():
+            self._judge(interns, refs[undecided])
+            verdicts = self._verdicts.take(refs)
+        accepted: Mask = verdicts == _ACCEPTED
+        return accepted
+
+    def _judge(self, interns: InternTable[T], refs: NDArray[np.int32]) -> None:
+        seen = np.zeros(len(self._verdicts), np.bool_)
+        seen[refs] = True
+        for ref in np.flatnonzero(seen).tolist():
+            value = interns[ref]
+            self._judged[ref] = value
+            self._verdicts[ref] = _ACCEPTED if self._predicate(value) else _REFUSED
+
+    def _follow(self, interns: InternTable[T]) -> None:
+        """Grow with the intern table and forget entries that are gone."""
+        if interns.size > len(self._verdicts):
+            # Doubled, so that a growing table does not copy at each step.
+            grown = np.zeros(max(interns.size, 2 * len(self._verdicts)), np.uint8)
+            grown[: len(self._verdicts)] = self._verdicts
+            self._verdicts = grown
+        if self._judged:
+            live = dict(interns.items())
+            for ref in [r for r, value in self._judged.items() if live.get(r) is not value]:
+                del self._judged[ref]
+                self._verdicts[ref] = _UNDECIDED
+        self._version = interns.version

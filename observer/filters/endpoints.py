@@ -1,0 +1,197 @@
+"""Filters by endpoint and service: identity, pod, workload, service, cluster, labels.
+
+Each is a predicate over interned values, judged once for each value. Where both sides of a
+request ask the same, they share the verdicts.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from api.proto.flow.flow_pb2 import FlowFilter
+from observer.entities import Endpoint, Service
+from observer.filters.condition import Condition, Cost, Mask, RefVerdicts, RowSlice, constant
+from observer.filters.context import Context
+from observer.filters.errors import FilterError
+from observer.filters.selector import parse_labels, parse_selector
+
+_SIDES = ("source", "destination")
+_DEFAULT_NAMESPACE = "default"
+_EMPTY_NAME = "invalid filter, name must not be empty"
+
+
+class NamePattern(NamedTuple):
+    """`[namespace/]prefix`: an exact namespace ("" for any) and the beginning of a name."""
+
+    namespace: str
+    prefix: str
+
+    def matches(self, namespace: str, name: str) -> bool:
+        """Judge a name; what has neither namespace nor name never matches."""
+        if not (namespace or name):
+            return False
+        return self.namespace in ("", namespace) and name.startswith(self.prefix)
+
+
+def parse_name_pattern(value: str) -> NamePattern:
+    """Return the pattern: without a slash the namespace is `default`.
+
+    Raises:
+        FilterError: the value is empty.
+    """
+    if not value:
+        raise FilterError(_EMPTY_NAME)
+    parts = value.split("/")
+    return NamePattern(*parts[:2]) if len(parts) > 1 else NamePattern(_DEFAULT_NAMESPACE, value)
+
+
+def _endpoint_condition(side: str, verdicts: RefVerdicts[Endpoint]) -> Condition:
+    def mask(rows: RowSlice) -> Mask:
+        return verdicts.mask(rows.interns.endpoints, rows.column(f"{side}_ref"))
+
+    return Condition(cost=Cost.REFERENCE, mask=mask)
+
+
+def identities(flow_filter: FlowFilter, context: Context) -> Iterator[Condition]:
+    """Compile source_identity and destination_identity; a missing endpoint has none."""
+    fields = (flow_filter.source_identity, flow_filter.destination_identity)
+    for side, values in zip(_SIDES, fields, strict=True):
+        if values:
+            wanted = frozenset(values)
+            verdicts = context.endpoint_verdicts(("identity", wanted), _has_identity(wanted))
+            yield _endpoint_condition(side, verdicts)
+
+
+def _has_identity(wanted: frozenset[int]) -> Callable[[Endpoint], bool]:
+    return lambda endpoint: endpoint.identity in wanted
+
+
+def pods(flow_filter: FlowFilter, context: Context) -> Iterator[Condition]:
+    """Compile source_pod and destination_pod.
+
+    Raises:
+        FilterError: a value is empty.
+    """
+    fields = (flow_filter.source_pod, flow_filter.destination_pod)
+    for side, values in zip(_SIDES, fields, strict=True):
+        if values:
+            patterns = tuple(parse_name_pattern(value) for value in values)
+            yield _endpoint_condition(
+                side, context.endpoint_verdicts(("pod", patterns), _is_pod(patterns))
+            )
+
+
+def _is_pod(patterns: Sequence[NamePattern]) -> Callable[[Endpoint], bool]:
+    return lambda endpoint: any(
+        pattern.matches(endpoint.namespace, endpoint.pod_name) for pattern in patterns
+    )
+
+
+def workloads(flow_filter: FlowFilter, context: Context) -> Iterator[Condition]:
+    """Compile source_workload and destination_workload; an empty name or kind is any."""
+    fields = (flow_filter.source_workload, flow_filter.destination_workload)
+    for side, values in zip(_SIDES, fields, strict=True):
+        if values:
+            wanted = tuple((value.kind, value.name) for value in values)
+            yield _endpoint_condition(
+                side, context.endpoint_verdicts(("workload", wanted), _has_workload(wanted))
+            )
+
+
+def _has_workload(wanted: Sequence[tuple[str, str]]) -> Callable[[Endpoint], bool]:
+    return lambda endpoint: any(
+        kind in ("", workload.kind) and name in ("", workload.name)
+        for workload in endpoint.workloads
+        for kind, name in wanted
+    )
+
+
+def clusters(flow_filter: FlowFilter, context: Context) -> Iterator[Condition]:
+    """Compile source_cluster_name and destination_cluster_name: exact names.
+
+    Raises:
+        FilterError: a name is empty.
+    """
+    fields = (flow_filter.source_cluster_name, flow_filter.destination_cluster_name)
+    for side, values in zip(_SIDES, fields, strict=True):
+        if values:
+            wanted = frozenset(values)
+            if "" in wanted:
+                raise FilterError(_EMPTY_NAME)
+            verdicts = context.endpoint_verdicts(("cluster", wanted), _in_cluster(wanted))
+            yield _endpoint_condition(side, verdicts)
+
+
+def _in_cluster(wanted: frozenset[str]) -> Callable[[Endpoint], bool]:
+    return lambda endpoint: endpoint.cluster_name in wanted
+
+
+def services(flow_filter: FlowFilter, _: Context) -> Iterator[Condition]:
+    """Compile source_service and destination_service: as pods, over the services' names.
+
+    Raises:
+        FilterError: a value is empty.
+    """
+    fields = (flow_filter.source_service, flow_filter.destination_service)
+    for side, values in zip(_SIDES, fields, strict=True):
+        if values:
+            try:
+                patterns = [parse_name_pattern(value) for value in values]
+            except FilterError as error:
+                raise FilterError(f"invalid {side} service filter: {error}") from None
+            yield _service_condition(f"{side}_service_ref", patterns)
+
+
+def _service_condition(column: str, patterns: Sequence[NamePattern]) -> Condition:
+    verdicts: RefVerdicts[Service] = RefVerdicts(
+        lambda service: any(
+            pattern.matches(service.namespace, service.name) for pattern in patterns
+        )
+    )
+
+    def mask(rows: RowSlice) -> Mask:
+        return verdicts.mask(rows.interns.services, rows.column(column))
+
+    return Condition(cost=Cost.REFERENCE, mask=mask)
+
+
+def labels(flow_filter: FlowFilter, context: Context) -> Iterator[Condition]:
+    """Compile source_label, destination_label and node_labels: any of the selectors.
+
+    Raises:
+        FilterError: a selector cannot be parsed.
+    """
+    fields = (flow_filter.source_label, flow_filter.destination_label)
+    for side, values in zip(_SIDES, fields, strict=True):
+        if values:
+            accepts = _any_selector(values, side)
+            verdicts = context.endpoint_verdicts(
+                ("label", tuple(values)), _has_labels(accepts), absent=accepts(())
+            )
+            yield _endpoint_condition(side, verdicts)
+    if flow_filter.node_labels:
+        # A node's labels have no source of their own: Hubble gives them that of Kubernetes.
+        node_labels = tuple(f"k8s:{label}" for label in context.node_labels)
+        yield constant(_any_selector(flow_filter.node_labels, "node")(node_labels))
+
+
+def _has_labels(accepts: Callable[[tuple[str, ...]], bool]) -> Callable[[Endpoint], bool]:
+    return lambda endpoint: accepts(endpoint.labels)
+
+
+def _any_selector(values: Sequence[str], side: str) -> Callable[[tuple[str, ...]], bool]:
+    try:
+        selectors = [parse_selector(value) for value in values]
+    except FilterError as error:
+        raise FilterError(f"invalid {side} label filter: {error}") from None
+    # Many endpoints share a set of labels.
+    judged: dict[tuple[str, ...], bool] = {}
+
+    def accepts(label_texts: tuple[str, ...]) -> bool:
+        verdict = judged.get(label_texts)
+        if verdict is None:
+            parsed = parse_labels(label_texts)
+            verdict = any(selector(parsed) for selector in selectors)
+            judged[label_texts] = verdict
+        return verdict
+
+    return accepts

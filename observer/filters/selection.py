@@ -1,0 +1,63 @@
+"""A request's filters, compiled: which rows of the table does it want?
+
+A row passes if one of the allowing filters matches, or there are none, and none of the denying
+ones does. Gaps (rows of kind LOST) always pass: a reader must hear of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from observer.filters.condition import Condition, Mask, RowSlice
+from observer.table.columns import EventKind
+from observer.table.ring import FlowTable
+
+Conditions = tuple[Condition, ...]
+"""One FlowFilter: all conditions must hold, and none at all matches everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What compile_filters makes; it holds verdicts on interned values, so keep one per request."""
+
+    allow: Sequence[Conditions]
+    deny: Sequence[Conditions]
+
+    @property
+    def everything(self) -> bool:
+        """Whether no row is ever refused."""
+        return not self.deny and (not self.allow or any(not each for each in self.allow))
+
+    def mask(self, table: FlowTable, rows: slice) -> Mask:
+        """Judge the rows in a slice of slots; start and stop must be given.
+
+        Returns:
+            One boolean per slot.
+        """
+        view = RowSlice(table=table, slots=rows)
+        if self.everything:
+            return np.ones(len(view), np.bool_)
+        result = _any_filter(self.allow, view) if self.allow else np.ones(len(view), np.bool_)
+        if self.deny and result.any():
+            result &= ~_any_filter(self.deny, view)
+        lost: Mask = view.column("kind") == EventKind.LOST
+        return result | lost
+
+
+def _any_filter(filters: Sequence[Conditions], rows: RowSlice) -> Mask:
+    result = _all_conditions(filters[0], rows)
+    for each in filters[1:]:
+        result |= _all_conditions(each, rows)
+    return result
+
+
+def _all_conditions(conditions: Conditions, rows: RowSlice) -> Mask:
+    if not conditions:
+        return np.ones(len(rows), np.bool_)
+    result = conditions[0].mask(rows)
+    for condition in conditions[1:]:
+        if not result.any():
+            break
+        result &= condition.mask(rows)
+    return result
