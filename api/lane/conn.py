@@ -1,0 +1,350 @@
+"""One HTTP/2 connection, either side: the socket's events, the streams, the end.
+
+    bytes -> Intake -> plain DATA, WINDOW_UPDATE, GOAWAY -> here
+                    -> all other frames -> H2State -> events -> here
+    here -> Stream (push, end, fail) -> the task of the call
+    Stream.send -> write_data -> transport
+
+Whatever ends a connection (the peer, abuse, ``close``) goes through ``_finish`` once: each stream
+fails with UNAVAILABLE, the transport gets ``close_s`` to flush, then it is cut. What is buffered
+for a peer who does not read is bounded: DATA waits in the handlers, and answers to control frames
+beyond ``control_backlog_bytes`` end the connection. Reading never stops, so two sides that both
+wait for the other's window cannot lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from h2 import events
+from h2.exceptions import ProtocolError
+
+from api.lane.guard import CANCEL, PROTOCOL_ERROR, PeerRefusedError, Refusal
+from api.lane.h2state import H2State
+from api.lane.intake import Intake, Kind
+from api.lane.status import Code, RpcError, code_of_reset
+from api.lane.wire import MAX_FRAME_BYTES, PREFACE, data_frames, frame_head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from ssl import SSLObject
+
+    from api.lane.limits import Limits
+    from api.lane.metadata import Header
+    from api.lane.stream import Stream
+
+_GOAWAY = struct.Struct(">II")
+MAX_STREAM_ID = 2**31 - 1
+_RESET_NAMES = (
+    "NO_ERROR",
+    "PROTOCOL_ERROR",
+    "INTERNAL_ERROR",
+    "FLOW_CONTROL_ERROR",
+    "SETTINGS_TIMEOUT",
+    "STREAM_CLOSED",
+    "FRAME_SIZE_ERROR",
+    "REFUSED_STREAM",
+    "CANCEL",
+    "COMPRESSION_ERROR",
+    "CONNECT_ERROR",
+    "ENHANCE_YOUR_CALM",
+    "INADEQUATE_SECURITY",
+    "HTTP_1_1_REQUIRED",
+)
+
+
+def error_code_name(error_code: int) -> str:
+    """Return an HTTP/2 error code's name, or its number if it has none."""
+    return _RESET_NAMES[error_code] if error_code < len(_RESET_NAMES) else str(error_code)
+
+
+class Connection(asyncio.Protocol):
+    """What both sides share; ``ServerConnection`` and ``ClientConnection`` add their half."""
+
+    client_side: ClassVar[bool]
+    peer_role: ClassVar[str]
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.streams: dict[int, Stream] = {}
+        self.closed = False
+        self.draining = False
+        self._paused = False
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport
+        self._h2 = H2State(client_side=self.client_side, limits=limits)
+        preface = b"" if self.client_side else PREFACE
+        self._intake = Intake(self, preface=preface, limits=limits, clock=self._loop.time)
+
+    # The socket's events.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start HTTP/2, unless TLS agreed on something else."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=self.limits.write_high_bytes)
+        tls: SSLObject | None = transport.get_extra_info("ssl_object")
+        if tls is not None and tls.selected_alpn_protocol() != "h2":
+            self.on_refused(Refusal.ALPN)
+            self._finish("peer did not select h2 by ALPN")
+            return
+        self._timer = self._loop.call_later(self.limits.handshake_s, self._handshake_late)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the socket gave; errors of the peer end the connection here."""
+        if self.closed:
+            return
+        try:
+            self._intake.feed(data)
+        except PeerRefusedError as refused:
+            self.on_refused(refused.reason)
+            self._end_with_goaway(refused.error_code, str(refused.reason))
+        except ProtocolError as error:
+            self.on_refused(Refusal.PROTOCOL)
+            self._end_with_goaway(int(error.error_code), str(error))
+        except (ValueError, AssertionError) as error:
+            # h2 and hyperframe let these through for odd field values and impossible sequences.
+            self.on_refused(Refusal.PROTOCOL)
+            self._end_with_goaway(PROTOCOL_ERROR, str(error))
+        else:
+            self._flush()
+
+    def eof_received(self) -> bool:
+        """Close: gRPC peers do not half-close the socket."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Note that the peer reads slower than we write; handlers wait in ``send``."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Let the handlers go on."""
+        self._paused = False
+        for stream in self.streams.values():
+            stream.may_write()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what is left."""
+        self._finish("EOF" if exc is None else str(exc))
+        if self._timer is not None:
+            self._timer.cancel()
+        self.on_lost()
+
+    # What the sides add.
+
+    def on_request(self, event: events.RequestReceived) -> None:
+        """Take a new call (servers only)."""
+
+    def on_ready(self) -> None:
+        """Note that the peer's first SETTINGS came."""
+
+    def on_ping_ack(self) -> None:
+        """Note the answer to our PING."""
+
+    def on_refused(self, reason: Refusal) -> None:
+        """Count a peer, or a stream, that was turned away."""
+
+    def on_lost(self) -> None:
+        """Note that the socket is closed."""
+
+    # FrameSink: what Intake found.
+
+    def on_data(self, stream_id: int, data: bytes) -> None:
+        """Give DATA to its stream; what belongs to none is h2's to judge."""
+        if not self._h2.take_data(stream_id, len(data)):
+            frames = data_frames(stream_id, memoryview(data), MAX_FRAME_BYTES)
+            self.on_frames(b"".join(frames))
+            return
+        self._push(stream_id, data, len(data))
+
+    def on_window(self, stream_id: int, increment: int) -> None:
+        """Let writers go on that waited for the peer's window."""
+        if not self._h2.take_window(stream_id, increment):
+            frame = frame_head(4, Kind.WINDOW_UPDATE, 0, stream_id) + increment.to_bytes(4, "big")
+            self.on_frames(frame)
+        self._window_grew(stream_id)
+
+    def on_goaway(self, last_stream_id: int, error_code: int, debug: bytes) -> None:
+        """Open no more streams here; those the peer has not seen fail, the others end well."""
+        self.draining = True
+        reason = f"received GOAWAY {error_code_name(error_code)} {debug.decode('latin-1')!r}"
+        for stream in list(self.streams.values()):
+            if self.client_side and stream.stream_id > last_stream_id:
+                stream.fail(RpcError(Code.UNAVAILABLE, reason))
+        self.close_if_drained()
+
+    def on_frames(self, data: bytes) -> None:
+        """Let h2 handle frames, and handle its events."""
+        for event in self._h2.receive_data(data):
+            self._on_event(event)
+
+    def _on_event(self, event: events.Event) -> None:
+        match event:
+            case events.RequestReceived():
+                self.on_request(event)
+            case events.DataReceived(stream_id=int(stream_id), data=bytes(data)):
+                self._push(stream_id, data, event.flow_controlled_length or 0)
+            case events.StreamReset(stream_id=int(stream_id)):
+                self._reset_received(stream_id, int(event.error_code or 0))
+            case events.WindowUpdated(stream_id=int(stream_id)):
+                self._window_grew(stream_id)
+            case events.RemoteSettingsChanged():
+                self._settings_received()
+            case events.PingAckReceived():
+                self.on_ping_ack()
+            case (
+                events.ResponseReceived(stream_id=int(stream_id))
+                | events.TrailersReceived(stream_id=int(stream_id))
+                | events.StreamEnded(stream_id=int(stream_id))
+            ) if stream_id in self.streams:
+                self._part_received(self.streams[stream_id], event)
+            case _:
+                pass
+
+    def _part_received(self, stream: Stream, event: events.Event) -> None:
+        match event:
+            case events.ResponseReceived():
+                stream.headers_received(list(event.headers or ()))
+            case events.TrailersReceived():
+                stream.trailers_received(list(event.headers or ()))
+            case _:
+                stream.end()
+
+    def _push(self, stream_id: int, data: bytes, size_bytes: int) -> None:
+        """Give bytes to their stream; padding, and what nobody reads any more, is freed at once."""
+        stream = self.streams.get(stream_id)
+        if stream is None or stream.error is not None:
+            self.acknowledge(stream_id, size_bytes)
+            return
+        if size_bytes > len(data):
+            self.acknowledge(stream_id, size_bytes - len(data))
+        if data:
+            stream.push(data)
+
+    def _reset_received(self, stream_id: int, error_code: int) -> None:
+        stream = self.streams.get(stream_id)
+        # NO_ERROR after a whole answer says only: do not send the rest of your request.
+        if stream is None or (self.client_side and stream.ended):
+            return
+        name = error_code_name(error_code)
+        text = f"stream terminated by RST_STREAM with error code: {name}"
+        stream.fail(RpcError(code_of_reset(error_code), text))
+
+    def _window_grew(self, stream_id: int) -> None:
+        if not stream_id:
+            for stream in self.streams.values():
+                stream.may_write()
+        elif stream_id in self.streams:
+            self.streams[stream_id].may_write()
+
+    def _settings_received(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._window_grew(0)
+        self.on_ready()
+
+    # StreamOwner: what streams need.
+
+    def send_room(self, stream_id: int) -> int:
+        """Return how many bytes of DATA may be written now."""
+        if self._paused:
+            return 0
+        return min(self._h2.send_window(stream_id), self.limits.write_chunk_bytes)
+
+    def write_data(self, stream_id: int, data: memoryview) -> None:
+        """Write DATA frames in one go."""
+        self._h2.spend_window(stream_id, len(data))
+        self._flush()
+        frames = data_frames(stream_id, data, self._h2.max_outbound_frame_size)
+        # Joined: asyncio's writelines joins as well, and from 3.12 on forgot to pause for a while.
+        self._transport.write(b"".join(frames))
+
+    def acknowledge(self, stream_id: int, size_bytes: int) -> None:
+        """Give window back for bytes that were consumed."""
+        if not self.closed:
+            self._h2.try_acknowledge(stream_id, size_bytes)
+            self._flush()
+
+    # Sending, and the end.
+
+    def send_headers(self, stream_id: int, headers: Iterable[Header], *, end: bool = False) -> None:
+        """Write a header block."""
+        self._h2.send_headers(stream_id, headers, end_stream=end)
+        self._flush()
+
+    def end_stream(self, stream_id: int) -> None:
+        """Tell the peer that no more DATA comes."""
+        self._h2.end_stream(stream_id)
+        self._flush()
+
+    def reset(self, stream_id: int, error_code: int = CANCEL) -> None:
+        """End a stream at once, unless it is over."""
+        if not self.closed:
+            self._h2.try_reset(stream_id, error_code)
+            self._flush()
+
+    def forget(self, stream: Stream) -> None:
+        """Drop a stream whose call is over; unread bytes no longer count against the window."""
+        self.streams.pop(stream.stream_id, None)
+        stream.release()
+        self.close_if_drained()
+
+    def close_if_drained(self) -> None:
+        """Close a draining connection whose last call has ended."""
+        if self.draining and not self.streams:
+            self._finish("drained")
+
+    def close(self, reason: str) -> None:
+        """End all calls with UNAVAILABLE and close."""
+        self._finish(reason)
+
+    def ping(self) -> None:
+        """Send a PING; ``on_ping_ack`` follows."""
+        self._h2.ping(b"lane-rtt")
+        self._flush()
+
+    def write_goaway(self, last_stream_id: int, error_code: int, debug: bytes = b"") -> None:
+        """Write GOAWAY past h2, for which the connection would end with it."""
+        payload = _GOAWAY.pack(last_stream_id, error_code) + debug
+        self._transport.write(frame_head(len(payload), Kind.GOAWAY, 0, 0) + payload)
+
+    def _flush(self) -> None:
+        data = self._h2.data_to_send()
+        if not data or self.closed:
+            return
+        self._transport.write(data)
+        limits = self.limits
+        bound = limits.write_high_bytes + limits.write_chunk_bytes + limits.control_backlog_bytes
+        if self._paused and self._transport.get_write_buffer_size() > bound:
+            self.on_refused(Refusal.BACKLOG)
+            self._finish("peer does not read")
+
+    def _handshake_late(self) -> None:
+        self.on_refused(Refusal.HANDSHAKE_TIMEOUT)
+        self._finish("no HTTP/2 SETTINGS in time")
+
+    def _end_with_goaway(self, error_code: int, reason: str) -> None:
+        if not self.closed:
+            # h2 queued a GOAWAY of its own for some of the errors: one is enough.
+            self._h2.clear_outbound_data_buffer()
+            self.write_goaway(self._h2.highest_inbound_stream_id, error_code, reason.encode()[:128])
+            self._finish(reason)
+
+    def _finish(self, reason: str) -> None:
+        """End all streams and close the transport; the second time nothing happens."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for stream in list(self.streams.values()):
+            stream.fail(
+                RpcError(Code.UNAVAILABLE, f"error reading from {self.peer_role}: {reason}")
+            )
+        self._transport.close()
+        # A peer that does not read would keep a closing transport for ever.
+        self._timer = self._loop.call_later(self.limits.close_s, self._transport.abort)

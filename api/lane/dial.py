@@ -1,0 +1,212 @@
+"""Dialling: an address becomes a connection that is ready for calls, or an RpcError in Go's words.
+
+Every address of a name is tried in turn; what the last one said is reported. A connection is ready
+when the server's SETTINGS have come: before that it may be any kind of server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from functools import partial
+from typing import TYPE_CHECKING
+
+from api.lane.address import TcpAddress, UnixAddress
+from api.lane.conn import Connection
+from api.lane.guard import Refusal
+from api.lane.status import Code, RpcError
+from api.lane.stream import Wakeup
+
+if TYPE_CHECKING:
+    from api.lane.address import Address
+    from api.lane.limits import Limits
+    from api.lane.stream import Stream
+
+_DIALING = "transport: Error while dialing"
+_HANDSHAKE = "transport: authentication handshake failed"
+
+
+class ClientConnection(Connection):
+    """A connection to a server; ``await ready()`` first, then open streams."""
+
+    client_side = True
+    peer_role = "server"
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits)
+        self.lost = asyncio.Event()
+        self._settled: asyncio.Future[None] = self._loop.create_future()
+        self._slot_waiters: list[Wakeup] = []
+        self._refusal: Refusal | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether new calls may start here."""
+        return not (self.closed or self.draining)
+
+    async def ready(self) -> None:
+        """Wait for the server's SETTINGS.
+
+        Raises:
+            RpcError: UNAVAILABLE, the connection ended before.
+        """
+        await self._settled
+
+    async def next_stream_id(self) -> int:
+        """Return the id for a new stream, once the server's limit of streams allows one.
+
+        The id must be used before anything is awaited.
+
+        Raises:
+            RpcError: UNAVAILABLE, the connection ended.
+        """
+        while self.usable and not self._h2.has_free_stream:
+            waiter = Wakeup()
+            self._slot_waiters.append(waiter)
+            try:
+                await waiter.wait()
+            finally:
+                self._slot_waiters.remove(waiter)
+        if not self.usable:
+            raise RpcError(Code.UNAVAILABLE, "the connection is draining")
+        return self._h2.get_next_available_stream_id()
+
+    def forget(self, stream: Stream) -> None:
+        """Drop a stream and let the next call in."""
+        super().forget(stream)
+        self._notify_slots()
+
+    def on_ready(self) -> None:
+        """Note the server's SETTINGS, the first and later ones."""
+        if not self._settled.done():
+            self._settled.set_result(None)
+        self._notify_slots()
+
+    def on_lost(self) -> None:
+        """Tell those who wait."""
+        self.lost.set()
+        self._notify_slots()
+        if not self._settled.done():
+            self._settled.set_exception(connection_error(self._early_end()))
+            # Nobody may be waiting, after a cancelled dial.
+            self._settled.exception()
+
+    def on_refused(self, reason: Refusal) -> None:
+        """Keep the reason, for the error of those who wait."""
+        self._refusal = reason
+
+    def _early_end(self) -> str:
+        match self._refusal:
+            case None:
+                return "error reading server preface: EOF"
+            case Refusal.ALPN:
+                return f"{_HANDSHAKE}: cannot check peer: missing selected ALPN property"
+            case _:
+                return f"error reading server preface: {self._refusal}"
+
+    def _notify_slots(self) -> None:
+        for waiter in self._slot_waiters:
+            waiter.notify()
+
+
+def connection_error(text: str) -> RpcError:
+    """Return the error of a connection that could not be made, in grpc-go's wrapping."""
+    return RpcError(Code.UNAVAILABLE, f'connection error: desc = "{text}"')
+
+
+async def dial(
+    address: Address,
+    *,
+    limits: Limits,
+    timeout_s: float,
+    tls: ssl.SSLContext | None,
+    server_name: str | None,
+) -> ClientConnection:
+    """Return a connection to an address that is ready for calls.
+
+    Cancelling closes what was begun.
+
+    Raises:
+        RpcError: UNAVAILABLE, with the reason and the address that was tried last.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            if isinstance(address, UnixAddress):
+                return await _dial_unix(address, limits, tls, server_name)
+            return await _dial_tcp(address, limits, tls, server_name)
+    except TimeoutError:
+        raise connection_error(f"{_DIALING}: dial {_shown(address)}: i/o timeout") from None
+
+
+async def _dial_unix(
+    address: UnixAddress, limits: Limits, tls: ssl.SSLContext | None, server_name: str | None
+) -> ClientConnection:
+    loop = asyncio.get_running_loop()
+    path = str(address.path)
+    name = (server_name or "localhost") if tls else None
+    make = partial(loop.create_unix_connection, path=path, ssl=tls, server_hostname=name)
+    try:
+        _, connection = await make(partial(ClientConnection, limits))
+    except OSError as error:
+        raise connection_error(_dial_text(address, error)) from error
+    return await _settled(connection)
+
+
+async def _dial_tcp(
+    address: TcpAddress, limits: Limits, tls: ssl.SSLContext | None, server_name: str | None
+) -> ClientConnection:
+    loop = asyncio.get_running_loop()
+    name = (server_name or address.host) if tls else None
+    failure: RpcError | None = None
+    for host in await _resolve(address):
+        target = TcpAddress(host=host, port=address.port)
+        make = partial(loop.create_connection, host=host, ssl=tls, server_hostname=name)
+        try:
+            _, connection = await make(partial(ClientConnection, limits), port=address.port)
+            return await _settled(connection)
+        except OSError as error:
+            failure = connection_error(_dial_text(target, error))
+        except RpcError as error:
+            failure = error
+    if failure is None:
+        raise connection_error(f"{_DIALING}: dial tcp: lookup {address.host}: no such host")
+    raise failure
+
+
+async def _resolve(address: TcpAddress) -> list[str]:
+    """Return the IP addresses of a host, in the system's order; an empty host is this machine."""
+    loop = asyncio.get_running_loop()
+    host = address.host or "localhost"
+    try:
+        found = await loop.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        text = f"{_DIALING}: dial tcp: lookup {host}: no such host"
+        raise connection_error(text) from error
+    return [str(name[0]) for _, _, _, _, name in found]
+
+
+async def _settled(connection: ClientConnection) -> ClientConnection:
+    try:
+        await connection.ready()
+    except BaseException:
+        connection.close("dialling was given up")
+        raise
+    return connection
+
+
+def _dial_text(address: Address, error: OSError) -> str:
+    """Return why dialling failed as Go would say it."""
+    if isinstance(error, ssl.SSLError):
+        return f"{_HANDSHAKE}: {error.reason or error}"
+    known = error.errno is not None and error.errno > 0
+    reason = os.strerror(error.errno or 0) if known else str(error)
+    # Go's texts are C's with a small first letter: "connection refused".
+    return f"{_DIALING}: dial {_shown(address)}: connect: {reason[:1].lower()}{reason[1:]}"
+
+
+def _shown(address: Address) -> str:
+    if isinstance(address, UnixAddress):
+        return f"unix {address.path}"
+    return f"tcp {address}"

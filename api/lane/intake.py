@@ -1,0 +1,181 @@
+"""Received bytes become frames: the lane's way around h2 for what is frequent.
+
+In come the bytes of one connection as the socket gave them; out go, in the order of the wire:
+
+    DATA, plain           -> sink.on_data     payloads of a run of frames, joined
+    WINDOW_UPDATE         -> sink.on_window
+    GOAWAY                -> sink.on_goaway   (h2 would close the connection on any GOAWAY)
+    unknown types         -> nothing, but counted
+    all else, untouched   -> sink.on_frames   for h2: HEADERS, SETTINGS, RST_STREAM, ...
+
+Within a header block everything goes to h2, which refuses what may not stand there. DATA with
+padding or END_STREAM is h2's too: there is one of it per call. Sizes and rates are checked here,
+so that a hostile peer is gone before h2 spends time on it.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
+
+from api.lane.guard import (
+    FRAME_SIZE_ERROR,
+    PROTOCOL_ERROR,
+    PeerRefusedError,
+    RateGuard,
+    Refusal,
+)
+from api.lane.wire import FRAME_HEAD, FRAME_HEAD_BYTES, MAX_FRAME_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from api.lane.limits import Limits
+
+END_STREAM, END_HEADERS, PADDED = 0x1, 0x4, 0x8
+_STREAM_ID_MASK = 0x7FFF_FFFF
+_U32 = struct.Struct(">I")
+_TWO_U32 = struct.Struct(">II")
+
+
+class Kind(IntEnum):
+    """HTTP/2 frame types (RFC 9113, section 6)."""
+
+    DATA = 0
+    HEADERS = 1
+    PRIORITY = 2
+    RST_STREAM = 3
+    SETTINGS = 4
+    PUSH_PROMISE = 5
+    PING = 6
+    GOAWAY = 7
+    WINDOW_UPDATE = 8
+    CONTINUATION = 9
+
+
+class FrameSink(Protocol):
+    """Where frames go; each method may be called many times per read."""
+
+    def on_data(self, stream_id: int, data: bytes) -> None:
+        """Take the payload of DATA frames."""
+
+    def on_window(self, stream_id: int, increment: int) -> None:
+        """Take a WINDOW_UPDATE; stream 0 is the connection."""
+
+    def on_goaway(self, last_stream_id: int, error_code: int, debug: bytes) -> None:
+        """Take a GOAWAY."""
+
+    def on_frames(self, data: bytes) -> None:
+        """Take whole frames that h2 shall handle."""
+
+
+class Intake:
+    """Splits the byte stream of one connection; sans-I/O.
+
+    Buffers at most one incomplete frame. After an error the intake must not be used again.
+    """
+
+    def __init__(
+        self, sink: FrameSink, *, preface: bytes, limits: Limits, clock: Callable[[], float]
+    ) -> None:
+        self._sink = sink
+        self._preface = preface
+        self._rest = b""
+        self._data = b""
+        self._run: list[bytes] = []  # payloads of neighbouring DATA frames of one stream
+        self._run_stream_id = 0
+        self._pending = 0  # offset of the first frame not handed on yet, after the run
+        self._block_open = False  # HEADERS without END_HEADERS came
+        self._control = RateGuard(Refusal.CONTROL_FLOOD, limits.control_frames_per_s, clock)
+        self._windows = RateGuard(Refusal.WINDOW_FLOOD, limits.window_updates_per_s, clock)
+        self.resets = RateGuard(Refusal.RESET_FLOOD, limits.resets_per_s, clock)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes as received and hand on the frames that are complete.
+
+        Raises:
+            PeerRefusedError: not HTTP/2, a frame too large, or a flood. What the sink raises
+                passes through.
+        """
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        start = self._skip_preface(data)
+        self._data, self._pending = data, start
+        end = len(data)
+        while end - start >= FRAME_HEAD_BYTES:
+            high, low, kind, flags, stream_id = FRAME_HEAD.unpack_from(data, start)
+            size = high << 16 | low
+            if size > MAX_FRAME_BYTES:
+                raise PeerRefusedError(Refusal.FRAME_SIZE, FRAME_SIZE_ERROR)
+            stop = start + FRAME_HEAD_BYTES + size
+            if stop > end:
+                break
+            self._take(kind, flags, stream_id & _STREAM_ID_MASK, start, stop)
+            start = stop
+        self._hand_on(start)
+        self._rest = data[start:]
+        self._data = b""
+
+    def _skip_preface(self, data: bytes) -> int:
+        """Return the offset of the first frame; keeps an incomplete preface for the next read."""
+        if not self._preface:
+            return 0
+        size = min(len(self._preface), len(data))
+        if data[:size] != self._preface[:size]:
+            raise PeerRefusedError(Refusal.PREFACE, PROTOCOL_ERROR)
+        self._preface = self._preface[size:]
+        return size
+
+    def _take(self, kind: int, flags: int, stream_id: int, start: int, stop: int) -> None:
+        payload = start + FRAME_HEAD_BYTES
+        if self._block_open:
+            self._take_other(kind, flags)
+        elif kind == Kind.DATA and stop > payload and not flags & (END_STREAM | PADDED):
+            if self._pending < start or stream_id != self._run_stream_id:
+                self._hand_on(start)
+                self._run_stream_id = stream_id
+            self._run.append(self._data[payload:stop])
+            self._pending = stop
+        elif kind == Kind.WINDOW_UPDATE and stop - payload == _U32.size:
+            self._windows.count()
+            self._hand_on_others(start, stop)
+            (increment,) = _U32.unpack_from(self._data, payload)
+            self._sink.on_window(stream_id, increment & _STREAM_ID_MASK)
+        elif kind == Kind.GOAWAY and stop - payload >= _TWO_U32.size:
+            self._hand_on(start)
+            self._pending = stop
+            last, error_code = _TWO_U32.unpack_from(self._data, payload)
+            debug = self._data[payload + _TWO_U32.size : stop]
+            self._sink.on_goaway(last & _STREAM_ID_MASK, error_code, debug)
+        elif kind > Kind.CONTINUATION:
+            self._control.count()
+            self._hand_on_others(start, stop)
+        else:
+            self._take_other(kind, flags)
+
+    def _take_other(self, kind: int, flags: int) -> None:
+        """Leave a frame for h2: count it by kind, and follow where header blocks begin and end."""
+        if kind in (Kind.HEADERS, Kind.PUSH_PROMISE, Kind.CONTINUATION):
+            self._block_open = not flags & END_HEADERS
+        if kind == Kind.RST_STREAM:
+            self.resets.count()
+        elif kind != Kind.HEADERS and not (kind == Kind.DATA and flags & END_STREAM):
+            self._control.count()
+
+    def _hand_on_others(self, start: int, stop: int) -> None:
+        """Hand on what stands before a frame that is dealt with here, unless it is a DATA run."""
+        if self._pending < start:
+            self._hand_on(start)
+        self._pending = stop
+
+    def _hand_on(self, stop: int) -> None:
+        """Hand on the DATA run, then the frames between it and ``stop``."""
+        if self._run:
+            run, self._run = self._run, []
+            self._sink.on_data(self._run_stream_id, b"".join(run))
+        if self._pending < stop:
+            frames = self._data[self._pending : stop]
+            self._pending = stop
+            self._sink.on_frames(frames)

@@ -1,0 +1,61 @@
+"""Every bound of the lane in one place, for both sides.
+
+A connection holds at most: its read windows, one write chunk above ``write_high_bytes``, and the
+streams it may have. What goes beyond ends the stream or the connection and is counted by reason
+(``guard.Refusal``); nothing grows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one lane server or channel; the defaults suit a node and its relay."""
+
+    max_message_bytes: int = 4 << 20
+    """Largest message received, bytes; a larger one is RESOURCE_EXHAUSTED. gRPC's usual 4 MiB."""
+
+    stream_window_bytes: int = 4 << 20
+    """HTTP/2 window a peer gets for each stream, bytes: what may wait unread per call."""
+
+    connection_window_bytes: int = 8 << 20
+    """HTTP/2 window a peer gets for a connection, bytes; at least the protocol's 65,535."""
+
+    max_streams: int = 100
+    """Calls at once on one connection; a further one is refused, the connection lives on."""
+
+    max_header_list_bytes: int = 32 << 10
+    """Decoded size of one header block, bytes; a larger one ends the connection."""
+
+    write_high_bytes: int = 256 << 10
+    """Bytes waiting in the transport above which handlers wait: the buffer of a slow reader."""
+
+    write_chunk_bytes: int = 256 << 10
+    """Most bytes in one write, and most that a call sends before others get their turn."""
+
+    control_backlog_bytes: int = 1 << 20
+    """Answers to PING, SETTINGS and the like that may wait behind a peer who does not read."""
+
+    control_frames_per_s: int = 4_000
+    """PING, SETTINGS, PRIORITY, CONTINUATION, empty DATA and unknown frames per second from a peer.
+
+    grpc-go's bandwidth estimator sends a PING per round trip, hundreds a second on loopback."""
+
+    window_updates_per_s: int = 200_000
+    """WINDOW_UPDATE frames per second; each costs a microsecond, honest readers send thousands."""
+
+    resets_per_s: int = 200
+    """RST_STREAM received plus streams refused per second: the bound on rapid reset."""
+
+    handshake_s: float = 20.0
+    """Time from TCP accept or dial to the peer's first SETTINGS, seconds. grpc-go's dial time."""
+
+    close_s: float = 2.0
+    """Time a closing connection gets to flush what is written, seconds; then it is cut."""
+
+    def __post_init__(self) -> None:
+        if self.connection_window_bytes < 65_535:
+            given = self.connection_window_bytes
+            raise ValueError(f"set connection_window_bytes: need at least 65535, got {given}")
