@@ -25,7 +25,7 @@ from api.lane.guard import CANCEL, PROTOCOL_ERROR, PeerRefusedError, Refusal
 from api.lane.h2state import H2State
 from api.lane.intake import Intake, Kind
 from api.lane.status import Code, RpcError, code_of_reset
-from api.lane.wire import MAX_FRAME_BYTES, PREFACE, data_frames, frame_head
+from api.lane.wire import PREFACE, data_frames, frame_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -152,13 +152,14 @@ class Connection(asyncio.Protocol):
 
     # FrameSink: what Intake found.
 
-    def on_data(self, stream_id: int, data: bytes) -> None:
+    def on_data(self, stream_id: int, payloads: list[bytes]) -> None:
         """Give DATA to its stream; what belongs to none is h2's to judge."""
-        if not self._h2.take_data(stream_id, len(data)):
-            frames = data_frames(stream_id, memoryview(data), MAX_FRAME_BYTES)
-            self.on_frames(b"".join(frames))
+        size_bytes = sum(map(len, payloads))
+        if self._h2.take_data(stream_id, size_bytes):
+            self._push(stream_id, payloads, size_bytes)
             return
-        self._push(stream_id, data, len(data))
+        for payload in payloads:
+            self.on_frames(frame_head(len(payload), Kind.DATA, 0, stream_id) + payload)
 
     def on_window(self, stream_id: int, increment: int) -> None:
         """Let writers go on that waited for the peer's window."""
@@ -186,7 +187,7 @@ class Connection(asyncio.Protocol):
             case events.RequestReceived():
                 self.on_request(event)
             case events.DataReceived(stream_id=int(stream_id), data=bytes(data)):
-                self._push(stream_id, data, event.flow_controlled_length or 0)
+                self._push(stream_id, [data], event.flow_controlled_length or 0)
             case events.StreamReset(stream_id=int(stream_id)):
                 self._reset_received(stream_id, int(event.error_code or 0))
             case events.WindowUpdated(stream_id=int(stream_id)):
@@ -213,16 +214,14 @@ class Connection(asyncio.Protocol):
             case _:
                 stream.end()
 
-    def _push(self, stream_id: int, data: bytes, size_bytes: int) -> None:
+    def _push(self, stream_id: int, payloads: list[bytes], size_bytes: int) -> None:
         """Give bytes to their stream; padding, and what nobody reads any more, is freed at once."""
         stream = self.streams.get(stream_id)
-        if stream is None or stream.error is not None:
-            self.acknowledge(stream_id, size_bytes)
-            return
-        if size_bytes > len(data):
-            self.acknowledge(stream_id, size_bytes - len(data))
-        if data:
-            stream.push(data)
+        pushed_bytes = 0
+        if stream is not None and stream.error is None:
+            pushed_bytes = stream.push(payloads)
+        if size_bytes > pushed_bytes:
+            self.acknowledge(stream_id, size_bytes - pushed_bytes)
 
     def _reset_received(self, stream_id: int, error_code: int) -> None:
         stream = self.streams.get(stream_id)
@@ -290,7 +289,7 @@ class Connection(asyncio.Protocol):
     def forget(self, stream: Stream) -> None:
         """Drop a stream whose call is over; unread bytes no longer count against the window."""
         self.streams.pop(stream.stream_id, None)
-        stream.release()
+        stream.discard()
         self.close_if_drained()
 
     def close_if_drained(self) -> None:

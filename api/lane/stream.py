@@ -93,11 +93,15 @@ class Stream:
 
     # What the connection does.
 
-    def push(self, data: bytes) -> None:
-        """Add received DATA, whose window is given back when it is read."""
-        self._unread_bytes += len(data)
-        self._deframer.push(data)
+    def push(self, payloads: list[bytes]) -> int:
+        """Add received DATA, whose window is given back when it is read; return its bytes."""
+        size_bytes = 0
+        for payload in payloads:
+            size_bytes += len(payload)
+            self._deframer.push(payload)
+        self._unread_bytes += size_bytes
         self._readable.notify()
+        return size_bytes
 
     def headers_received(self, headers: list[Header]) -> None:
         """Keep the response headers."""
@@ -144,11 +148,11 @@ class Stream:
             if self.error is not None:
                 raise self.error
             if self.ended:
-                if self._deframer.partial:
+                if self._deframer.size_bytes:
                     raise RpcError(Code.INTERNAL, "unexpected EOF")
                 return False
             # A message larger than the window must be able to arrive; max_message_bytes bounds it.
-            self.release()
+            self._release(keep_bytes=0)
             await self._readable.wait()
         return True
 
@@ -166,26 +170,32 @@ class Stream:
 
     def messages(self) -> list[bytes]:
         """Take all whole messages; at least one after :meth:`receive` was True."""
-        self.release()
-        return self._deframer.messages()
+        messages = self._deframer.messages()
+        self._release(keep_bytes=self._deframer.size_bytes)
+        return messages
 
     def framed(self) -> Framed:
-        """Take all whole messages, joined; at least one after :meth:`receive` was True."""
-        self.release()
-        return self._deframer.framed()
+        """Take whole messages, joined; at least one after :meth:`receive` was True."""
+        batch = self._deframer.framed()
+        self._release(keep_bytes=self._deframer.size_bytes)
+        return batch
 
     def one_message(self) -> bytes:
         """Take one message after :meth:`receive` was True; further ones keep their place."""
         message = self._deframer.one_message()
-        if not self._deframer.ready:
-            self.release()
+        self._release(keep_bytes=self._deframer.size_bytes)
         return message
 
-    def release(self) -> None:
-        """Give the peer the window of all that has arrived."""
-        size, self._unread_bytes = self._unread_bytes, 0
-        if size:
-            self._owner.acknowledge(self.stream_id, size)
+    def discard(self) -> None:
+        """Give all window back: nobody will read what is here."""
+        self._release(keep_bytes=0)
+
+    def _release(self, *, keep_bytes: int) -> None:
+        """Give the peer window for what has arrived, except for bytes that still wait here."""
+        size_bytes = self._unread_bytes - keep_bytes
+        if size_bytes > 0:
+            self._unread_bytes -= size_bytes
+            self._owner.acknowledge(self.stream_id, size_bytes)
 
     async def send(self, data: bytes) -> None:
         """Write length-prefixed messages, as fast as the peer reads and others get their turn.
