@@ -1,0 +1,202 @@
+"""Documents → typed objects.
+
+In: one parsed YAML or JSON document, as a user wrote it or as Kubernetes serves it. Out: the typed
+view, None for a kind that says nothing here, or an ObjectError. Fields that are not needed are not
+looked at: validating manifests is the API server's business. Next: server.cluster.state.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from policy.entries import LAST_PORT
+from policy.errors import FieldError
+from policy.fields import Field
+from policy.networkpolicy import read_network_policy
+from policy.ports import PROTOCOL_NUMBERS
+from server.cluster.errors import ObjectError
+from server.cluster.objects import (
+    ClusterObject,
+    Controller,
+    EndpointSlice,
+    Namespace,
+    NetworkPolicy,
+    Node,
+    ObjectKey,
+    Owner,
+    Pod,
+    Service,
+    ServicePort,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from server.cluster.objects import Address
+
+INTERFACE_ANNOTATION = "leavitt.io/interface"
+"""On a Pod: name of its host-side interface, for those that no route leads to."""
+
+SERVICE_LABEL = "kubernetes.io/service-name"
+NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP")
+FINISHED_PHASES = ("Succeeded", "Failed")
+CLUSTER_SCOPED = ("Namespace", "Node")
+
+
+def read_object(document: object, *, source: str) -> ClusterObject | None:
+    """The object that the document describes; None if its kind does not matter here.
+
+    Raises:
+        ObjectError: Naming source (the file), object, field and value.
+    """
+    field = Field(document)
+    try:
+        kind = field["kind"].name()
+        if kind in UNSUPPORTED_KINDS:
+            raise field["kind"].unsupported("this kind of policy is not supported, nor applied")
+        if kind not in READERS:
+            return None
+        api_version, read = READERS[kind]
+        field["apiVersion"].choice(api_version)
+        return read(field, _key(field, kind))
+    except FieldError as error:
+        raise ObjectError(source=source, name=object_name(document), reason=str(error)) from error
+
+
+def object_name(document: object) -> str:
+    """`Pod default/xwing`, as far as the document tells; empty if it does not."""
+    try:
+        field = Field(document)
+        return str(_key(field, field["kind"].name()))
+    except FieldError:
+        return ""
+
+
+def _key(field: Field, kind: str) -> ObjectKey:
+    metadata = field["metadata"]
+    namespace = "" if kind in CLUSTER_SCOPED else metadata["namespace"].text("default")
+    return ObjectKey(kind, namespace, metadata["name"].name())
+
+
+def _namespace(field: Field, key: ObjectKey) -> Namespace:
+    return Namespace(key=key, labels=field["metadata"]["labels"].string_map())
+
+
+def _node(field: Field, key: ObjectKey) -> Node:
+    found = [
+        each["address"].address()
+        for each in field["status"]["addresses"].items()
+        if each["type"].text() in NODE_ADDRESS_TYPES
+    ]
+    return Node(key=key, addresses=_distinct(found))
+
+
+def _pod(field: Field, key: ObjectKey) -> Pod:
+    spec, metadata = field["spec"], field["metadata"]
+    phase = field["status"]["phase"].text("Running")
+    addresses = () if phase in FINISHED_PHASES else _pod_addresses(field["status"])
+    if phase == "Running" and not addresses:
+        raise field["status"]["podIP"].error("the pod's address")
+    return Pod(
+        key=key,
+        uid=metadata["uid"].text(""),
+        labels=metadata["labels"].string_map(),
+        owner=_owner(metadata),
+        node_name=spec["nodeName"].name() if addresses else spec["nodeName"].text(""),
+        service_account=spec["serviceAccountName"].text("") or "default",
+        addresses=addresses,
+        host_network=spec["hostNetwork"].truth(default=False),
+        interface=metadata["annotations"][INTERFACE_ANNOTATION].text(""),
+    )
+
+
+def _pod_addresses(status: Field) -> tuple[Address, ...]:
+    found = [each["ip"].address() for each in status["podIPs"].items()]
+    if not found and status["podIP"].present:
+        found = [status["podIP"].address()]
+    return _distinct(found)
+
+
+def _controller(field: Field, key: ObjectKey) -> Controller:
+    return Controller(key=key, owner=_owner(field["metadata"]))
+
+
+def _owner(metadata: Field) -> Owner | None:
+    """The controlling owner; one that stands alone controls, unless it says otherwise."""
+    references = tuple(metadata["ownerReferences"].items())
+    for reference in references:
+        if reference["controller"].truth(default=len(references) == 1):
+            return Owner(reference["kind"].name(), reference["name"].name())
+    return None
+
+
+def _service(field: Field, key: ObjectKey) -> Service:
+    spec = field["spec"]
+    single = [spec["clusterIP"]] if spec["clusterIP"].present else []
+    cluster = list(spec["clusterIPs"].items()) or single
+    balancers = [each["ip"] for each in field["status"]["loadBalancer"]["ingress"].items()]
+    given = [
+        *(each for each in cluster if each.value not in ("None", "")),
+        *spec["externalIPs"].items(),
+        *(each for each in balancers if each.present),
+    ]
+    return Service(
+        key=key,
+        addresses=_distinct([each.address() for each in given]),
+        ports=tuple(_service_port(each) for each in spec["ports"].items()),
+    )
+
+
+def _endpoint_slice(field: Field, key: ObjectKey) -> EndpointSlice:
+    ready = [
+        address.address()
+        for each in field["endpoints"].items()
+        if each["conditions"]["ready"].truth(default=True)
+        for address in each["addresses"].items()
+    ]
+    return EndpointSlice(
+        key=key,
+        service=field["metadata"]["labels"][SERVICE_LABEL].text(""),
+        ready=_distinct(ready),
+        ports=tuple(_service_port(each) for each in field["ports"].items()),
+    )
+
+
+def _service_port(field: Field) -> ServicePort:
+    protocol = field["protocol"]
+    name = protocol.choice(*PROTOCOL_NUMBERS) if protocol.present else "TCP"
+    return ServicePort(PROTOCOL_NUMBERS[name], field["port"].number(1, LAST_PORT))
+
+
+def _network_policy(field: Field, key: ObjectKey) -> NetworkPolicy:
+    return NetworkPolicy(key=key, policy=read_network_policy(field))
+
+
+def _distinct(addresses: list[Address]) -> tuple[Address, ...]:
+    return tuple(dict.fromkeys(addresses))
+
+
+READERS: dict[str, tuple[str, Callable[[Field, ObjectKey], ClusterObject]]] = {
+    "Namespace": ("v1", _namespace),
+    "Node": ("v1", _node),
+    "Pod": ("v1", _pod),
+    "ReplicationController": ("v1", _controller),
+    "Service": ("v1", _service),
+    "DaemonSet": ("apps/v1", _controller),
+    "Deployment": ("apps/v1", _controller),
+    "ReplicaSet": ("apps/v1", _controller),
+    "StatefulSet": ("apps/v1", _controller),
+    "CronJob": ("batch/v1", _controller),
+    "Job": ("batch/v1", _controller),
+    "EndpointSlice": ("discovery.k8s.io/v1", _endpoint_slice),
+    "NetworkPolicy": ("networking.k8s.io/v1", _network_policy),
+}
+"""Kind → the version understood and its reader."""
+
+UNSUPPORTED_KINDS = (
+    "AdminNetworkPolicy",
+    "BaselineAdminNetworkPolicy",
+    "CiliumClusterwideNetworkPolicy",
+    "CiliumNetworkPolicy",
+)
+"""Ignoring these in silence would leave people thinking that they are protected."""
