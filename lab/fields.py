@@ -67,10 +67,9 @@ class Field:
 
     def port(self) -> int:
         """Give a port number, 1..65535."""
-        # True is an int in Python, and `port: yes` a mistake in YAML.
-        if isinstance(self.value, int) and not isinstance(self.value, bool):
-            if 1 <= self.value <= 65535:
-                return self.value
+        # By type: True is an int in Python, and `port: yes` a mistake in YAML.
+        if type(self.value) is int and 1 <= self.value <= 65535:
+            return self.value
         raise self.error("want a port from 1 to 65535")
 
     def address(self) -> Address:
@@ -90,8 +89,5 @@ class Field:
 
     def error(self, problem: str) -> ObjectError:
         """Build the error that names this field."""
-        if self.value is None:
-            problem = f"missing, {problem}"
-        else:
-            problem = f"{problem}, got {self.value!r}"
-        return ObjectError(": ".join(part for part in (self.owner, self.path, problem) if part))
+        text = f"missing, {problem}" if self.value is None else f"{problem}, got {self.value!r}"
+        return ObjectError(": ".join(part for part in (self.owner, self.path, text) if part))

@@ -41,9 +41,7 @@ def netns_names(name_prefix: str) -> list[str]:
     """List the network namespaces whose names begin with a prefix."""
     if not NETNS_FOLDER.is_dir():
         return []
-    return sorted(
-        path.name for path in NETNS_FOLDER.iterdir() if path.name.startswith(name_prefix)
-    )
+    return sorted(path.name for path in NETNS_FOLDER.iterdir() if path.name.startswith(name_prefix))
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def delete_namespaces(name_prefix: str) -> list[str]:
 
 
 def run_ip(commands: Sequence[str], *, netns: str | None) -> None:
-    """Run lines of `ip` in a namespace. NetworkError with the failed line and the kernel's reason."""
+    """Run lines of `ip` in a namespace. NetworkError with the failed line and the reason."""
     program = shutil.which("ip", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if program is None:
         raise NetworkError("run ip: not found; install it with: apt-get install iproute2")
@@ -68,9 +68,7 @@ def _write_settings(step: Step) -> None:
         try:
             path.write_text(value)
         except OSError as error:
-            raise NetworkError(
-                f"set {path} to {value} in {step.netns}: {error.strerror}"
-            ) from None
+            raise NetworkError(f"set {path} to {value} in {step.netns}: {error.strerror}") from None
 
 
 def _failure(stderr: str, commands: Sequence[str], netns: str | None) -> str:

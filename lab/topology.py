@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 INTERFACE_ANNOTATION = "leavitt.io/interface"
 INTERFACE_NAME_BYTES = 15  # IFNAMSIZ without its NUL
 UPLINK = "uplink"
+PROTOCOLS = ("TCP", "UDP")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +36,8 @@ class Container:
 
     name: str
     command: tuple[str, ...]
-    ports: tuple[int, ...]
-    """The ports it listens on once it is ready."""
+    ports: tuple[tuple[str, int], ...]
+    """What it listens on once it is ready: TCP or UDP, and the port."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,5 +213,12 @@ def _mac(head: str, digest: str) -> str:
 
 def _container(field: Field) -> Container:
     command = tuple(word.text() for word in (*field["command"].each(), *field["args"].each()))
-    ports = tuple(port["containerPort"].port() for port in field["ports"].each())
+    ports = tuple(_port(port) for port in field["ports"].each())
     return Container(name=field["name"].text(), command=command, ports=ports)
+
+
+def _port(field: Field) -> tuple[str, int]:
+    protocol = field["protocol"].text(default="TCP")
+    if protocol not in PROTOCOLS:
+        raise field["protocol"].error(f"want one of {', '.join(PROTOCOLS)}")
+    return protocol, field["containerPort"].port()

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lab.topology import Address, Node, Pod, Topology
+    from lab.fields import Address
+    from lab.topology import Node, Pod, Topology
 
 GATEWAY_BY_VERSION = {4: "169.254.1.1", 6: "fe80::1"}
 UPLINK_PREFIX_BITS = {4: 24, 6: 64}
@@ -95,7 +96,8 @@ def _node(topology: Topology, node: Node, *, plain: bool) -> Iterator[str]:
     yield "link set lo up"
     yield "link set uplink up"
     for address in node.addresses:
-        yield f"address add {address}/{UPLINK_PREFIX_BITS[address.version]} dev uplink{_nodad(address)}"
+        bits = UPLINK_PREFIX_BITS[address.version]
+        yield f"address add {address}/{bits} dev uplink{_nodad(address)}"
     for pod in topology.pods_of(node):
         # Without a link-local address the node says nothing on this cable of its own accord.
         yield f"link set {pod.interface} addrgenmode none"

@@ -1,0 +1,186 @@
+"""`hubble-lab`: the command line of the lab.
+
+up      build a lab from a YAML file or a scenario that comes with Leavitt
+down    take a lab away
+status  show labs, pods, addresses and programs
+exec    run a command in a pod or a node
+demo    a lab with hubble-server, traffic and a live view
+traffic what goes on in the demo, in a lab that is up
+serve   the programs of the scenarios, run inside pods
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.errors import LabError, ProcessError
+from lab.namespaces import enter
+from lab.runs import Run, existing_runs, find_run, require_root
+from lab.session import Lab, build, scenario
+from lab.status import report
+from lab.traffic import run_traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULT_RUN = "lab"
+NODE_PREFIX = "node/"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `hubble-lab`. Returns the exit status: 0, 1 with a message, or that of the command."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.action(options))
+    except LabError as error:
+        print(f"hubble-lab: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # `hubble-lab status | head`: the reader has had enough, and must not be told so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _up(options: argparse.Namespace) -> int:
+    file = Path(options.file) if options.file else scenario(options.scenario)
+    run = Run(name=options.run or DEFAULT_RUN)
+    with run.lock():
+        if run.is_up:
+            raise LabError(f"run {run.name} is up already: hubble-lab down --run {run.name}")
+        lab = build(file, run, plain=options.plain)
+    print(f"run {run.name} is up: {len(lab.topology.nodes)} nodes, {len(lab.topology.pods)} pods")
+    print(f"objects in {lab.state}; try: hubble-lab status")
+    return 0
+
+
+def _down(options: argparse.Namespace) -> int:
+    # A name may be given of which nothing but namespaces is left: those are removed, too.
+    run = Run(name=options.run) if options.run else find_run(None)
+    with run.lock():
+        run.remove()
+    print(f"run {run.name} is down")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    runs = [find_run(options.run)] if options.run else existing_runs()
+    if not runs:
+        print("no lab is up")
+    for run in runs:
+        print(report(run))
+    return 0
+
+
+def _exec(options: argparse.Namespace) -> int:
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command:
+        raise LabError(f"exec {options.target}: no command given; write it behind --")
+    require_root()
+    lab = Lab.find(find_run(options.run))
+    if options.target.startswith(NODE_PREFIX):
+        enter(lab.topology.node(options.target.removeprefix(NODE_PREFIX)).netns)
+        environment = dict(os.environ)
+    else:
+        pod = lab.topology.pod(options.target)
+        environment = lab.environment(pod)
+        lab.entrance(pod)()
+    try:
+        os.execvpe(command[0], command, environment)  # noqa: S606 - what the user asked for
+    except OSError as error:
+        raise ProcessError(f"run {command[0]} in {options.target}: {error.strerror}") from None
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from lab.demo import run_demo  # the lane and its libraries are of no use to the others
+
+    return asyncio.run(run_demo(duration_s=options.duration, keep=options.keep))
+
+
+def _traffic(options: argparse.Namespace) -> int:
+    require_root()
+    asyncio.run(run_traffic(Lab.find(find_run(options.run))))
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    # Each program brings libraries that the others, and the lab itself, do without.
+    if options.program == "deathstar":
+        from lab.deathstar import serve as serve_deathstar
+
+        serve_deathstar(os.environ.get("HOSTNAME", "deathstar"))
+    else:
+        from lab.dns import serve as serve_dns
+
+        asyncio.run(serve_dns(Path(options.state)))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hubble-lab", description="A cluster on one machine: nodes and pods as namespaces."
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+
+    up = actions.add_parser("up", help="build a lab")
+    source = up.add_mutually_exclusive_group()
+    source.add_argument("file", nargs="?", metavar="FILE", help="YAML file of Kubernetes objects")
+    source.add_argument("--scenario", default="empire", help="one that comes with Leavitt (empire)")
+    up.add_argument(
+        "--plain", action="store_true", help="route without a datapath: no server needed, no policy"
+    )
+    _add_run(up)
+    up.set_defaults(action=_up)
+
+    down = actions.add_parser("down", help="take a lab away, with everything it started")
+    _add_run(down)
+    down.set_defaults(action=_down)
+
+    status = actions.add_parser("status", help="show labs, pods, addresses and programs")
+    _add_run(status)
+    status.set_defaults(action=_status)
+
+    run = actions.add_parser("exec", help="run a command in a pod or a node")
+    _add_run(run)
+    run.add_argument("target", metavar="POD", help="NAME, NAMESPACE/NAME or node/NAME")
+    run.add_argument(
+        "command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what to run there"
+    )
+    run.set_defaults(action=_exec)
+
+    demo = actions.add_parser("demo", help="a lab with hubble-server, traffic and a live view")
+    demo.add_argument("--duration", type=_seconds, metavar="SECONDS", help="end by itself after")
+    demo.add_argument("--keep", action="store_true", help="leave lab and server running at the end")
+    demo.set_defaults(action=_demo)
+
+    traffic = actions.add_parser("traffic", help="make the demo's traffic in a lab that is up")
+    _add_run(traffic)
+    traffic.set_defaults(action=_traffic)
+
+    serve = actions.add_parser("serve", help="run a program of the scenarios (inside a pod)")
+    serve.add_argument("program", choices=["deathstar", "dns"])
+    serve.add_argument("--state", default=os.environ.get("HUBBLE_LAB_STATE", "."), metavar="FOLDER")
+    serve.set_defaults(action=_serve)
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--run", metavar="ID", help="which lab, 1 to 8 letters or digits (the only one there is)"
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"want seconds above 0, got {text!r}")
+    return seconds
