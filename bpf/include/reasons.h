@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Hubble's codes that these programs use. Python reads the drop reasons from
+ * here for the names of the drop counters.
+ */
+#ifndef LEAVITT_REASONS_H
+#define LEAVITT_REASONS_H
+
+enum drop_reason {
+	DROP_INVALID_SOURCE_IP = 132,
+	DROP_POLICY_DENIED = 133, /* no rule allows it */
+	DROP_INVALID_PACKET = 134,
+	DROP_CT_TRUNCATED_HEADER = 135,
+	DROP_CT_UNKNOWN_L4_PROTOCOL = 137,
+	DROP_UNSUPPORTED_L3_PROTOCOL = 139,
+	DROP_ERROR_WRITING_TO_PACKET = 141,
+	DROP_CT_MAP_INSERTION_FAILED = 155,
+	DROP_INVALID_IPV6_EXTENSION_HEADER = 156,
+	DROP_UNSUPPORTED_L2_PROTOCOL = 166,
+	DROP_FIRST_FRAGMENT_NOT_FOUND = 175,
+	DROP_POLICY_DENY = 181, /* a rule denies it */
+	DROP_ENDPOINT_NOT_READY = 203,
+	DROP_REASON_MAX = 256,
+};
+
+enum trace_point {
+	TRACE_TO_ENDPOINT = 0,
+	TRACE_TO_STACK = 3,
+};
+
+enum trace_reason {
+	TRACE_REASON_NEW = 0,
+	TRACE_REASON_ESTABLISHED = 1,
+	TRACE_REASON_REPLY = 2,
+	TRACE_REASON_RELATED = 3,
+};
+
+enum match_type {
+	MATCH_NONE = 0,
+	MATCH_L3_ONLY = 1,
+	MATCH_L3_L4 = 2,
+	MATCH_L4_ONLY = 3,
+	MATCH_ALL = 4,
+	MATCH_L3_PROTO = 5,
+	MATCH_PROTO_ONLY = 6,
+};
+
+#define IDENTITY_ANY 0
+#define IDENTITY_HOST 1
+#define IDENTITY_WORLD 2
+
+#endif

@@ -1,0 +1,226 @@
+"""bpf(2) without BCC: the few commands that a server needs once programs and maps are pinned.
+
+BCC costs 75 MB of memory and is only wanted where something is compiled, in a child that exits.
+Every function raises OSError with the kernel's error number; callers say what it means. Structures:
+union bpf_attr in linux/bpf.h.
+"""
+
+import ctypes
+import os
+import platform
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SYS_BPF: Final = {"x86_64": 321, "aarch64": 280}
+_MAP_LOOKUP: Final = 1
+_MAP_UPDATE: Final = 2
+_MAP_DELETE: Final = 3
+_OBJ_PIN: Final = 6
+_OBJ_GET: Final = 7
+_PROG_TEST_RUN: Final = 10
+_GET_INFO: Final = 15
+_MAP_LOOKUP_BATCH: Final = 24
+_MAP_UPDATE_BATCH: Final = 26
+_MAP_DELETE_BATCH: Final = 27
+_LINK_CREATE: Final = 28
+_LINK_UPDATE: Final = 29
+_LINK_DETACH: Final = 34
+
+_ATTR_BYTES: Final = 144
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapInfo:
+    """What the kernel says of a map."""
+
+    kind: int
+    key_bytes: int
+    value_bytes: int
+    max_entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestRun:
+    """What one run of a program gave."""
+
+    verdict: int
+    data: bytes
+    ns_per_run: int
+
+
+def _bpf(command: int, attributes: bytes, *, keep: ctypes.Array[ctypes.c_char] | None = None) -> int:
+    """Call bpf(2); `keep` receives the attributes as the kernel left them."""
+    buffer = keep if keep is not None else ctypes.create_string_buffer(_ATTR_BYTES)
+    ctypes.memmove(buffer, attributes, len(attributes))
+    result: int = _libc.syscall(_SYS_BPF[platform.machine()], command, buffer, _ATTR_BYTES)
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def _address(buffer: ctypes.Array[ctypes.c_char]) -> int:
+    return ctypes.addressof(buffer)
+
+
+def pin(fd: int, path: Path) -> None:
+    """Pin a map, program or link; FileExistsError if the path is taken."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    _bpf(_OBJ_PIN, struct.pack("=QII", _address(name), fd, 0))
+
+
+def open_pin(path: Path) -> int:
+    """Open what is pinned there: a new file descriptor."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    return _bpf(_OBJ_GET, struct.pack("=QII", _address(name), 0, 0))
+
+
+def lookup(map_fd: int, key: bytes, value_bytes: int) -> bytes:
+    """Read one value; per-CPU maps give one of 8-byte steps for each possible CPU."""
+    keys = ctypes.create_string_buffer(key, len(key))
+    value = ctypes.create_string_buffer(value_bytes)
+    _bpf(_MAP_LOOKUP, struct.pack("=IIQQQ", map_fd, 0, _address(keys), _address(value), 0))
+    return value.raw
+
+
+def update(map_fd: int, key: bytes, value: bytes) -> None:
+    """Create or replace one entry."""
+    keys = ctypes.create_string_buffer(key, len(key))
+    values = ctypes.create_string_buffer(value, len(value))
+    _bpf(_MAP_UPDATE, struct.pack("=IIQQQ", map_fd, 0, _address(keys), _address(values), 0))
+
+
+def delete(map_fd: int, key: bytes) -> bool:
+    """Delete one entry; False if there was none."""
+    keys = ctypes.create_string_buffer(key, len(key))
+    try:
+        _bpf(_MAP_DELETE, struct.pack("=IIQQQ", map_fd, 0, _address(keys), 0, 0))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _batch(
+    command: int, map_fd: int, count: int, pointers: tuple[int, int, int, int]
+) -> tuple[int, OSError | None]:
+    """Run a batch command: how many entries it did, and what stopped it."""
+    attributes = ctypes.create_string_buffer(_ATTR_BYTES)
+    error = None
+    try:
+        _bpf(command, struct.pack("=QQQQIIQQ", *pointers, count, map_fd, 0, 0), keep=attributes)
+    except OSError as failure:
+        error = failure
+    return int(struct.unpack_from("=I", attributes, 32)[0]), error
+
+
+def update_batch(map_fd: int, keys: bytes, values: bytes, count: int) -> None:
+    """Create or replace many entries, given one after the other."""
+    key_buffer = ctypes.create_string_buffer(keys, len(keys))
+    value_buffer = ctypes.create_string_buffer(values, len(values))
+    pointers = (0, 0, _address(key_buffer), _address(value_buffer))
+    _, error = _batch(_MAP_UPDATE_BATCH, map_fd, count, pointers)
+    if error is not None:
+        raise error
+
+
+def lookup_batch(
+    map_fd: int, position: bytes | None, keys: NDArray[np.void], values: NDArray[np.void]
+) -> tuple[int, bytes | None]:
+    """Read the next entries into two arrays of one length; rows read and the next position.
+
+    The position is None at the start and when all have been read. A hash map never splits a
+    bucket: with fewer rows than a bucket has entries it raises ENOSPC.
+    """
+    before = ctypes.create_string_buffer(position or bytes(4), max(4, len(position or b"")))
+    after = ctypes.create_string_buffer(max(4, keys.itemsize))
+    start = _address(before) if position is not None else 0
+    pointers = (start, _address(after), keys.ctypes.data, values.ctypes.data)
+    count, error = _batch(_MAP_LOOKUP_BATCH, map_fd, len(keys), pointers)
+    if error is None:
+        return count, after.raw
+    if isinstance(error, FileNotFoundError):
+        return count, None
+    raise error
+
+
+def map_info(fd: int) -> MapInfo:
+    """Type and sizes of a map."""
+    kind, _, key_bytes, value_bytes, max_entries = struct.unpack_from("=IIIII", _info(fd, 80))
+    return MapInfo(
+        kind=kind, key_bytes=key_bytes, value_bytes=value_bytes, max_entries=max_entries
+    )
+
+
+def link_ifindex(fd: int) -> int:
+    """The interface that a tcx link hangs on; 0 once that is gone."""
+    return int(struct.unpack_from("=I", _info(fd, 64), 16)[0])
+
+
+def _info(fd: int, size: int) -> bytes:
+    info = ctypes.create_string_buffer(size)
+    _bpf(_GET_INFO, struct.pack("=IIQ", fd, size, _address(info)))
+    return info.raw
+
+
+def link_create(program_fd: int, ifindex: int, attach_type: int) -> int:
+    """Attach to an interface of the calling thread's network namespace: the link."""
+    return _bpf(_LINK_CREATE, struct.pack("=IIII", program_fd, ifindex, attach_type, 0))
+
+
+def link_update(link_fd: int, program_fd: int) -> None:
+    """Put another program in a link's place without a gap; ENOLINK: the interface is gone."""
+    _bpf(_LINK_UPDATE, struct.pack("=IIII", link_fd, program_fd, 0, 0))
+
+
+def link_detach(link_fd: int) -> None:
+    """Take a link's program off its interface."""
+    _bpf(_LINK_DETACH, struct.pack("=I", link_fd))
+
+
+def test_run(
+    program_fd: int, data: bytes, *, context: bytes = b"", repeat: int = 1, room_bytes: int = 0
+) -> TestRun:
+    """Run a SCHED_CLS program on a frame.
+
+    Args:
+        program_fd: The program.
+        data: The frame, Ethernet header first.
+        context: struct __sk_buff with the fields that the kernel lets one set.
+        repeat: How many times; the frame keeps what earlier runs wrote.
+        room_bytes: How much of the frame to read back.
+    """
+    frame = ctypes.create_string_buffer(data, len(data))
+    out = ctypes.create_string_buffer(max(1, room_bytes))
+    given = ctypes.create_string_buffer(context, max(1, len(context)))
+    attributes = ctypes.create_string_buffer(_ATTR_BYTES)
+    _bpf(
+        _PROG_TEST_RUN,
+        struct.pack(
+            "=IIIIQQIIIIQQ",
+            program_fd,
+            0,
+            len(data),
+            room_bytes,
+            _address(frame),
+            _address(out) if room_bytes else 0,
+            repeat,
+            0,
+            len(context),
+            0,
+            _address(given) if context else 0,
+            0,
+        ),
+        keep=attributes,
+    )
+    verdict, _, size = struct.unpack_from("=iII", attributes, 4)
+    return TestRun(
+        verdict=verdict,
+        data=out.raw[: min(size, room_bytes)],
+        ns_per_run=struct.unpack_from("=I", attributes, 36)[0],
+    )
