@@ -35,7 +35,8 @@ def encode_metadata(metadata: Metadata) -> list[Header]:
     Raises:
         ValueError: a key or value that cannot travel, or a key that gRPC keeps for itself.
     """
-    return [(key.encode("ascii"), _encode_value(key, value)) for key, value in metadata]
+    values = [_encode_value(key, value) for key, value in metadata]
+    return [(key.encode("ascii"), value) for (key, _), value in zip(metadata, values, strict=True)]
 
 
 def _encode_value(key: str, value: str | bytes) -> bytes:
