@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 ANY_IDENTITY = 0
+HOST_IDENTITY = 1
 ANY_PROTOCOL = 0
 PORT_BITS = 16
 LAST_PORT = (1 << PORT_BITS) - 1

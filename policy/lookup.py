@@ -2,6 +2,8 @@
 
 For a packet of one direction, with its peer's identity, protocol and destination port:
 
+    0. host    what the node itself sends to its endpoints passes, as Kubernetes expects of health
+               checks; nothing is looked up
     1. own     among entries of the peer's identity, the one that matches with the most bits of
                protocol and port (0 any, 8 protocol, 9..24 protocol and upper bits of the port)
     2. anyone  the same among entries of identity 0, which stands for every peer
@@ -20,12 +22,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from policy.entries import ANY_IDENTITY
+from policy.entries import ANY_IDENTITY, HOST_IDENTITY, Direction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from policy.entries import Direction, PolicyEntry
+    from policy.entries import PolicyEntry
 
 PROTOCOL_BITS = 8
 
@@ -52,6 +54,7 @@ class Verdict:
     """Of the entry that decided; 0 where none did."""
 
 
+ALLOWED_FROM_HOST = Verdict(allowed=True, match_type=MatchType.L3_ONLY, cookie=0)
 DENIED_BY_DEFAULT = Verdict(allowed=False, match_type=MatchType.NONE, cookie=0)
 
 
@@ -67,6 +70,8 @@ def judge(
         protocol: IP protocol number.
         port: Destination port, host order; 0 where the protocol has none.
     """
+    if direction is Direction.INGRESS and identity == HOST_IDENTITY:
+        return ALLOWED_FROM_HOST
     own: PolicyEntry | None = None
     anyone: PolicyEntry | None = None
     for entry in entries:

@@ -74,8 +74,7 @@ def _parsed(text: bytes) -> list[object]:
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST_NESTING:
-            reason = f"nested deeper than {DEEPEST_NESTING}"
-            raise yaml.MarkedYAMLError(problem=reason, problem_mark=event.start_mark)
+            raise yaml.YAMLError(f"nested deeper than {DEEPEST_NESTING} {event.start_mark}")
     return list(yaml.load_all(text, Loader=Loader))
 
 

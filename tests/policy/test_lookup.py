@@ -96,6 +96,16 @@ def test_icmp_has_no_port_and_needs_a_rule_without_one() -> None:
     assert judged(entry(identity=EMPIRE), protocol=ICMP, port=0).allowed
 
 
+def test_the_host_reaches_its_endpoints_but_not_the_other_way_round() -> None:
+    deny = [entry(deny=True), entry(deny=True, direction=Direction.EGRESS)]
+    ingress, egress = (
+        judge(deny, direction=direction, identity=1, protocol=TCP, port=80)
+        for direction in Direction
+    )
+    assert ingress == Verdict(allowed=True, match_type=MatchType.L3_ONLY, cookie=0)
+    assert not egress.allowed
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
