@@ -1,0 +1,91 @@
+"""`hubble`: the composition root of the command line.
+
+    words -> command (tree) -> arguments and filters (flags over environment) -> run -> exit code
+
+Errors go to stderr and give exit code 1. Ctrl-C, and a reader that had enough (`| head`), are
+ways to end a command, not errors.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from api.version import VERSION
+from cli.commands.tree import ROOT
+from cli.errors import CliError, UsageError
+from cli.flags.arguments import Arguments, HelpWanted, environment_layer
+from cli.flags.helppage import help_page, unknown_command
+from cli.flags.scan import find_command, flags_of
+from cli.flags.table import Command
+from cli.surroundings import Output, Surroundings
+
+_FAILED = 1
+
+
+def main() -> int:
+    """Run the command line of this process; returns its exit code."""
+    surroundings = Surroundings(
+        environ=os.environ,
+        now_ns=time.time_ns,
+        out=Output(sys.stdout.buffer),
+        warn=_warn,
+        terminal=sys.stdout.isatty(),
+    )
+    try:
+        return run(sys.argv[1:], surroundings)
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:
+        # Python would flush stdout once more at exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def run(words: Sequence[str], surroundings: Surroundings) -> int:
+    """Run one command line; returns the exit code."""
+    try:
+        _dispatch(words, surroundings)
+        surroundings.out.flush()
+    except CliError as error:
+        surroundings.warn(f"{error}\n")
+        return _FAILED
+    return 0
+
+
+def _dispatch(words: Sequence[str], surroundings: Surroundings) -> None:
+    command, path, rest = find_command(ROOT, words)
+    layers = (environment_layer(surroundings.environ),)
+    arguments = Arguments(rest, flags_of(command), layers)
+    try:
+        if command.run:
+            _function(command)(arguments, surroundings)
+        else:
+            arguments.read()
+            _group(command, path, arguments, surroundings)
+    except HelpWanted:
+        surroundings.out.write(help_page(command, path))
+
+
+def _function(command: Command) -> Callable[[Arguments, Surroundings], None]:
+    module, _, name = command.run.partition(":")
+    function: Callable[[Arguments, Surroundings], None] = getattr(import_module(module), name)
+    return function
+
+
+def _group(
+    command: Command, path: tuple[str, ...], arguments: Arguments, surroundings: Surroundings
+) -> None:
+    """Answer a command that only groups others: with its help, mostly."""
+    if command is ROOT and arguments.on("version"):
+        surroundings.out.write(f"hubble v{VERSION}\n")
+    elif command is ROOT and arguments.words:
+        raise UsageError(unknown_command(ROOT, arguments.words[0]))
+    else:
+        surroundings.out.write(help_page(command, path))
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()

@@ -1,0 +1,69 @@
+"""`hubble status`: is the server well, how many flows has it, how many nodes."""
+
+import asyncio
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from api.lane.client import Channel
+from api.lane.metadata import Metadata
+from api.lane.status import RpcError
+from api.proto.health.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from api.proto.observer.observer_pb2 import ServerStatusRequest, ServerStatusResponse
+from cli.connection import ServerOptions, open_channel, rpc_text, warn_if_older
+from cli.errors import CliError
+from cli.flags.arguments import Arguments
+from cli.printers.statustext import HEALTHY, status_text
+from cli.surroundings import Surroundings
+
+_CHECK = "/grpc.health.v1.Health/Check"
+_STATUS = "/observer.Observer/ServerStatus"
+_HEALTH_NAME = "hubble.server.Observer"
+M = TypeVar("M", bound=Message)
+
+
+def run(arguments: Arguments, surroundings: Surroundings) -> None:
+    """Print the state of a server; raises CliError, also if it is not well."""
+    arguments.read()
+    server = ServerOptions.from_arguments(arguments)
+    asyncio.run(_status(server, arguments.text("output"), surroundings))
+
+
+async def _status(server: ServerOptions, output: str, surroundings: Surroundings) -> None:
+    channel = open_channel(server)
+    timeout_s = server.request_timeout_s
+    try:
+        health = await _health(channel, timeout_s)
+        if output == "compact":
+            surroundings.out.write(f"Healthcheck (via {server.target}): {health}\n")
+            surroundings.out.flush()
+        if health != HEALTHY:
+            raise CliError("not healthy")
+        try:
+            reply = await channel.unary_reply(
+                _STATUS, ServerStatusRequest(), ServerStatusResponse, timeout_s=timeout_s
+            )
+        except RpcError as error:
+            raise CliError(f"failed to get hubble server status: {rpc_text(error)}") from None
+        warn_if_older(reply.initial_metadata, surroundings.warn)
+        surroundings.out.write(status_text(output, reply.message))
+    finally:
+        await channel.close()
+
+
+async def _health(channel: Channel, timeout_s: float) -> str:
+    """Ask for the health of the observer: HEALTHY, or what it is instead."""
+    try:
+        answer = await channel.unary(
+            _CHECK,
+            HealthCheckRequest(service=_HEALTH_NAME),
+            HealthCheckResponse,
+            timeout_s=timeout_s,
+        )
+    except RpcError as error:
+        raise CliError(f"failed getting status: {rpc_text(error)}") from None
+    if answer.status == HealthCheckResponse.SERVING:
+        return HEALTHY
+    names = HealthCheckResponse.ServingStatus
+    known = answer.status in names.values()
+    return f"Unavailable: {names.Name(answer.status) if known else answer.status}"

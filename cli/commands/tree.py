@@ -1,0 +1,136 @@
+"""All commands, with the flags they take and the functions that run them.
+
+Loading this page loads no protobuf and no network: the flags of a command are fetched when its
+name is met, its function when it runs.
+"""
+
+from cli.flags.server import GLOBAL, SERVER
+from cli.flags.table import Command, Flag, FlagSet, switch
+
+
+def _global() -> tuple[FlagSet, ...]:
+    return (GLOBAL,)
+
+
+def _root() -> tuple[FlagSet, ...]:
+    version = FlagSet(title="Other", flags=(switch("version", "Show the version"),))
+    return (version, GLOBAL)
+
+
+def _flows() -> tuple[FlagSet, ...]:
+    from cli.filters.rows import FILTERS
+    from cli.flags.observe import FLOW_FORMAT, FORMATTING, OTHER, RAW_FILTERS, SELECTORS
+
+    return (SELECTORS, FILTERS, RAW_FILTERS, FORMATTING, FLOW_FORMAT, SERVER, OTHER, GLOBAL)
+
+
+def _status() -> tuple[FlagSet, ...]:
+    return (_output("compact", "compact, dict, json or table"), SERVER, GLOBAL)
+
+
+def _list() -> tuple[FlagSet, ...]:
+    return (_output("table", "table, wide (with more columns) or json"), SERVER, GLOBAL)
+
+
+def _group() -> tuple[FlagSet, ...]:
+    return (SERVER, GLOBAL)
+
+
+def _output(default: str, formats: str) -> FlagSet:
+    flag = Flag(
+        name="output", short="o", kind="string", default=default, help=f"Output format: {formats}"
+    )
+    return FlagSet(title="Formatting", flags=(flag,))
+
+
+_FLOWS_EXAMPLES = """\
+The last flows from pods of a namespace:
+  hubble observe --from-namespace kube-system
+
+What was dropped on the way to pods with a label, as JSON:
+  hubble observe --to-label class=deathstar --verdict DROPPED --last 10 -o json
+
+New flows of a pod as they come, except DNS:
+  hubble observe --follow --pod default/xwing --not --port 53
+
+What passed between two pods in the last three minutes:
+  hubble observe --from-pod default/xwing --to-pod default/deathstar --since 3m"""
+
+FLOWS = Command(
+    name="flows",
+    summary="Show flows: which packets went from where to where, and what became of them",
+    help=(
+        "Show flows that a server has kept, or that it sees now.\n\n"
+        "Without further words the last 20 are shown. Filters of different kinds must all agree;\n"
+        "of several values of one filter any will do."
+    ),
+    examples=_FLOWS_EXAMPLES,
+    sets=_flows,
+    run="cli.commands.observe:run",
+)
+
+ROOT = Command(
+    name="hubble",
+    summary="",
+    help="Look at the traffic of a cluster: what passed, what was dropped, and why.",
+    sets=_root,
+    children=(
+        Command(
+            name="help",
+            summary="Show the help of a command",
+            help="Show the help of a command: `hubble help observe`.",
+            sets=_global,
+            run="cli.commands.help:run",
+        ),
+        Command(
+            name="list",
+            summary="List nodes or namespaces",
+            help="List what a server knows.",
+            sets=_group,
+            children=(
+                Command(
+                    name="namespaces",
+                    summary="Namespaces with traffic in the last hour",
+                    help="List namespaces with traffic in the last hour.",
+                    aliases=("namespace", "ns"),
+                    sets=_list,
+                    run="cli.commands.listing:run_namespaces",
+                ),
+                Command(
+                    name="nodes",
+                    summary="Nodes that a relay gathers flows from",
+                    help="List the nodes that a relay gathers flows from, and their state.",
+                    aliases=("node",),
+                    sets=_list,
+                    run="cli.commands.listing:run_nodes",
+                ),
+            ),
+        ),
+        Command(
+            name="observe",
+            summary="Show flows of a server",
+            help=FLOWS.help,
+            examples=FLOWS.examples,
+            sets=_flows,
+            children=(FLOWS,),
+            run=FLOWS.run,
+        ),
+        Command(
+            name="status",
+            summary="Show whether a server is well, and what it has seen",
+            help=(
+                "Show whether a server is well, how many flows it keeps and sees, and, of a\n"
+                "relay, how many nodes are connected."
+            ),
+            sets=_status,
+            run="cli.commands.status:run",
+        ),
+        Command(
+            name="version",
+            summary="Show the version",
+            help="Show the version of this program.",
+            sets=_global,
+            run="cli.commands.version:run",
+        ),
+    ),
+)

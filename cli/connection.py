@@ -1,0 +1,151 @@
+"""The way to a server: address, TLS and login from flags, and the channel they give.
+
+    tls://host:4245  or --tls   TLS 1.3, verified by the given authorities or the system's
+    unix:///path, host:4245     in the clear
+
+Flags that contradict each other are refused before anything else happens, as Hubble does.
+"""
+
+import base64
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.lane.client import Channel
+from api.lane.metadata import Metadata
+from api.lane.status import Code, RpcError
+from api.version import HUBBLE_API, VERSION
+from cli.errors import CliError, UsageError
+from cli.flags.arguments import Arguments
+
+_TLS_SCHEME = "tls://"
+_VERSION_HEADERS = ("hubble-relay-version", "hubble-server-version")
+_MAJOR_MINOR = re.compile(r"v?(\d{1,9})\.(\d{1,9})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """Which server, and how to talk to it."""
+
+    target: str
+    """Address, without tls://."""
+    tls: bool
+    verify: bool
+    ca_files: tuple[str, ...]
+    client_certificate: tuple[str, str] | None
+    """Paths of certificate and key."""
+    server_name: str
+    authorization: str
+    """Value of the authorization header; empty for none."""
+    connect_timeout_s: float
+    request_timeout_s: float
+
+    @classmethod
+    def from_arguments(cls, arguments: Arguments) -> "ServerOptions":
+        """Read the server flags; raises UsageError where they contradict each other."""
+        address = arguments.text("server")
+        tls = arguments.on("tls") or address.startswith(_TLS_SCHEME)
+        certificate, key = (
+            arguments.text("tls-client-cert-file"),
+            arguments.text("tls-client-key-file"),
+        )
+        user, password = (
+            arguments.text("basic-auth-username"),
+            arguments.text("basic-auth-password"),
+        )
+        if bool(certificate) != bool(key):
+            raise UsageError(
+                "invalid flag(s): certificate and private key are both required, "
+                "but only one was provided"
+            )
+        if certificate and not tls:
+            raise UsageError("invalid flag(s): transport layer security required")
+        if bool(user) != bool(password):
+            raise UsageError(
+                "invalid flag(s): must specify both basic-auth-username and basic-auth-password"
+            )
+        login = base64.b64encode(f"{user}:{password}".encode()).decode()
+        return cls(
+            target=address.removeprefix(_TLS_SCHEME),
+            tls=tls,
+            verify=not arguments.on("tls-allow-insecure"),
+            ca_files=arguments.texts("tls-ca-cert-files"),
+            client_certificate=(certificate, key) if certificate else None,
+            server_name=arguments.text("tls-server-name"),
+            authorization=f"Basic {login}" if user else "",
+            connect_timeout_s=arguments.number("timeout") / 1e9,
+            request_timeout_s=arguments.number("request-timeout") / 1e9,
+        )
+
+
+def open_channel(options: ServerOptions) -> Channel:
+    """Make the channel; it connects with its first call. Raises CliError on bad options."""
+    metadata: Metadata = ()
+    if options.authorization:
+        if not options.tls:
+            raise CliError("transport: cannot send secure credentials on an insecure connection")
+        metadata = (("authorization", options.authorization),)
+    try:
+        return Channel(
+            options.target,
+            ssl=_tls_context(options) if options.tls else None,
+            server_name=options.server_name or None,
+            metadata=metadata,
+            connect_timeout_s=options.connect_timeout_s,
+        )
+    except ValueError as error:
+        raise CliError(f"failed to connect to '{options.target}': {error}") from None
+
+
+def rpc_text(error: RpcError) -> str:
+    """Write the outcome of a call; of code Unknown the message alone, it says all."""
+    return error.message if error.code is Code.UNKNOWN else str(error)
+
+
+def _tls_context(options: ServerOptions) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if not options.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    for path in options.ca_files:
+        _trust(context, path)
+    if options.client_certificate is not None:
+        certificate, key = options.client_certificate
+        try:
+            context.load_cert_chain(certificate, key)
+        except (OSError, ssl.SSLError) as error:
+            raise CliError(f"cannot load keypair '{certificate}', '{key}': {error}") from None
+    return context
+
+
+def _trust(context: ssl.SSLContext, path: str) -> None:
+    try:
+        text = Path(path).read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        raise CliError(f"cannot load cert '{path}': {error.strerror}") from None
+    try:
+        context.load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError):
+        raise CliError(f"cannot process cert '{path}': must be a PEM encoded certificate") from None
+
+
+def warn_if_older(metadata: Metadata, warn: Callable[[str], None]) -> None:
+    """Tell when the server speaks a later version of the Hubble API than we do."""
+    for name, value in metadata:
+        if name not in _VERSION_HEADERS or not isinstance(value, str):
+            continue
+        if _major_minor(value) > _major_minor(HUBBLE_API):
+            warn(
+                f'level=WARN msg="The server is newer than the API spoken here, some of what it '
+                f'tells may not be shown" hubble-cli-version={VERSION} hubble-api-version={HUBBLE_API} '
+                f"{name}={value}\n"
+            )
+        return
+
+
+def _major_minor(version: str) -> tuple[int, int]:
+    match = _MAJOR_MINOR.match(version)
+    return (int(match[1]), int(match[2])) if match else (0, 0)

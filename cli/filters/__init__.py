@@ -1,0 +1,1 @@
+"""Flags into FlowFilters: one row a flag, the rules between flags, and filters written as JSON."""

@@ -1,0 +1,117 @@
+"""Flags of `hubble observe` besides the filters."""
+
+from cli.flags.table import Flag, FlagSet, switch
+from cli.times import FORMATS
+
+_SINCE_HELP = """What to begin with: a time before now (3s, 4m, 1h43m) or one of
+  2006-01-02
+  2006-01-02T15-07:00
+  2006-01-02T15:04-07:00
+  2006-01-02T15:04:05-07:00              (RFC 3339, fraction allowed)
+  Mon, 02 Jan 2006 15:04:05 -0700        (RFC 1123)
+Z stands for UTC"""
+
+_FORMATS_HELP = "How to print times (JSON always has RFC 3339):\n" + "\n".join(
+    f"  {name + ':':<24}{layout}" for name, (layout, _) in FORMATS.items()
+)
+
+SELECTORS = FlagSet(
+    title="Selectors",
+    flags=(
+        switch("all", "Everything that the server has kept; can be a lot, better with filters"),
+        Flag(
+            name="first",
+            kind="uint",
+            help="The oldest N flows that the server has kept; of a relay, N of each node",
+        ),
+        switch("follow", "Go on with new flows as they come", short="f"),
+        Flag(
+            name="last",
+            kind="uint",
+            help="The newest N flows, 20 if nothing else is said; of a relay, N of each node",
+        ),
+        Flag(name="since", kind="string", help=_SINCE_HELP),
+        Flag(name="until", kind="string", help="What to end with, in the same words as --since"),
+    ),
+)
+
+RAW_FILTERS = FlagSet(
+    title="Raw-Filters",
+    flags=(
+        Flag(
+            name="allowlist",
+            kind="array",
+            help="FlowFilters in JSON; a flow is shown if one of them finds it",
+            from_environment=True,
+        ),
+        Flag(
+            name="denylist",
+            kind="array",
+            help="FlowFilters in JSON; a flow is not shown if one of them finds it",
+            from_environment=True,
+        ),
+    ),
+)
+
+FORMATTING = FlagSet(
+    title="Formatting",
+    flags=(
+        Flag(
+            name="output",
+            short="o",
+            kind="string",
+            default="compact",
+            help=(
+                "Output format:\n"
+                "  compact:  one line a flow\n"
+                "  dict:     one KEY: VALUE a line\n"
+                "  jsonpb:   JSON of the API's answers, one a line\n"
+                "  json:     the same\n"
+                "  table:    columns, when all is there"
+            ),
+        ),
+        switch("print-node-name", "Show which node saw the flow"),
+        switch("print-policy-names", "Show which policies allowed or denied"),
+        Flag(name="time-format", kind="string", default="StampMilli", help=_FORMATS_HELP),
+    ),
+)
+
+FLOW_FORMAT = FlagSet(
+    title="Flow Format",
+    flags=(
+        Flag(
+            name="color",
+            kind="string",
+            default="auto",
+            help="Colours in compact and dict output: auto, always or never",
+        ),
+        Flag(
+            name="ip-translation",
+            kind="bool",
+            bare="true",
+            default="true",
+            help="Show names of pods, services and domains in place of IP addresses",
+        ),
+        switch("numeric", "Show addresses and identities as numbers only"),
+    ),
+)
+
+OTHER = FlagSet(
+    title="Other",
+    flags=(
+        Flag(
+            name="field-mask",
+            kind="strings",
+            help="Fields of a flow to ask for, e.g. 'time,source.pod_name'; JSON output only",
+        ),
+        switch("print-raw-filters", "Show the filters as JSON in YAML, and do not ask the server"),
+        switch("silent-errors", "Say nothing of troubled nodes", short="s"),
+        Flag(
+            name="use-default-field-masks",
+            kind="bool",
+            bare="true",
+            default="true",
+            help="Ask only for the fields that the output format shows",
+        ),
+    ),
+)

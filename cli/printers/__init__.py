@@ -1,0 +1,1 @@
+"""Answers into text: compact, dict and table lines, JSON, and the pieces that they share."""

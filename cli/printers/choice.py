@@ -1,0 +1,83 @@
+"""Which printer: from --output and the flags about text."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from cli.errors import UsageError
+from cli.flags.arguments import Arguments
+from cli.printers.color import palette, wants_color
+from cli.printers.columns import BlockPrinter, TablePrinter
+from cli.printers.compact import CompactPrinter
+from cli.printers.events import EventText
+from cli.printers.flowtext import TextOptions
+from cli.printers.jsonlines import JsonPrinter
+from cli.surroundings import Surroundings
+from cli.times import time_text
+
+_FORMATS = {
+    "compact": "compact",
+    "dict": "dict",
+    "json": "json",
+    "jsonpb": "json",
+    "JSON": "json",
+    "table": "table",
+    "tab": "table",
+}
+
+
+class Printer(Protocol):
+    """Turns responses of GetFlows, as wire bytes, into text."""
+
+    def batch(self, messages: Sequence[bytes]) -> str:
+        """Write what can be written of a batch; raises DecodeError."""
+
+    def finish(self) -> str:
+        """Write what was held back to the end."""
+
+
+def output_format(arguments: Arguments) -> str:
+    """Read --output as compact, dict, json or table; raises UsageError."""
+    word = arguments.text("output")
+    if word not in _FORMATS:
+        raise UsageError(f"invalid output format: {word}")
+    chosen = _FORMATS[word]
+    if chosen == "table" and arguments.on("follow"):
+        raise UsageError("table output format is not compatible with follow mode")
+    return chosen
+
+
+def flow_printer(output: str, arguments: Arguments, surroundings: Surroundings) -> Printer:
+    """Make the printer of a format."""
+    warn = _silent if arguments.on("silent-errors") else surroundings.warn
+    debug = arguments.on("debug")
+    if output == "json":
+        return JsonPrinter(debug=debug, warn=warn)
+    options = TextOptions(
+        translate=arguments.on("ip-translation"),
+        numeric=arguments.on("numeric"),
+        policy_names=arguments.on("print-policy-names"),
+        node_name=arguments.on("print-node-name"),
+        time_format=arguments.text("time-format"),
+    )
+    colored = output != "table" and wants_color(
+        arguments.text("color"), terminal=surroundings.terminal, environ=surroundings.environ
+    )
+    colors = palette(colored=colored)
+    events = EventText(
+        time=time_text(options.time_format),
+        palette=colors,
+        debug=debug,
+        as_dict=output == "dict",
+        warn=warn,
+    )
+    if output == "compact":
+        return CompactPrinter(options, colors, events)
+    return (
+        BlockPrinter(options, colors, events)
+        if output == "dict"
+        else TablePrinter(options, colors, events)
+    )
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""

@@ -1,0 +1,49 @@
+"""One JSON object a line: the API's answers as they are.
+
+Nothing is parsed into objects: the walk over the wire bytes finds which kind of answer it is, and
+writes it. Node states go to the error stream, as in the text formats.
+"""
+
+from collections.abc import Callable, Sequence
+
+from api.proto.observer.observer_pb2 import GetFlowsResponse
+from api.proto.relay import relay_pb2
+from cli.wirejson.writer import Writers
+
+_TROUBLE = (relay_pb2.NODE_ERROR, relay_pb2.NODE_UNAVAILABLE)
+_STATUS_HEAD = '{"node_status":'
+_SHOWN_HEADS = ('{"flow":', '{"lost_events":')
+
+
+class JsonPrinter:
+    """Prints responses of GetFlows as JSON lines."""
+
+    def __init__(self, *, debug: bool, warn: Callable[[str], None]) -> None:
+        """Take whether all node states are told, and to whom."""
+        self._write = Writers().of(GetFlowsResponse.DESCRIPTOR)
+        self._debug = debug
+        self._warn = warn
+
+    def batch(self, messages: Sequence[bytes]) -> str:
+        """Write the lines of a batch; raises DecodeError on bytes that are no response."""
+        lines = []
+        write = self._write
+        for message in messages:
+            line = write(message)
+            if line.startswith(_SHOWN_HEADS):
+                lines.append(line)
+            elif line.startswith(_STATUS_HEAD):
+                self._node_status(message, line)
+        if not lines:
+            return ""
+        lines.append("")
+        return "\n".join(lines)
+
+    def finish(self) -> str:
+        """Nothing is held back."""
+        return ""
+
+    def _node_status(self, message: bytes, line: str) -> None:
+        state = GetFlowsResponse.FromString(message).node_status.state_change
+        if self._debug or state in _TROUBLE:
+            self._warn(line + "\n")
