@@ -30,6 +30,8 @@ RESERVED_IDENTITIES: Final[dict[int, str]] = {
 
 HOST_IDENTITY: Final = 1
 WORLD_IDENTITY: Final = 2
+FIRST_CLUSTER_IDENTITY: Final = 256
+"""From here on identities stand for label sets of pods."""
 
 _MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
 

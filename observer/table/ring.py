@@ -96,7 +96,7 @@ class FlowTable:
         for start in range(0, rows.count, self.capacity):
             self._copy(rows, start, min(start + self.capacity, rows.count))
         self._appended += np.bincount(rows.columns["kind"], minlength=256)
-        for index, detail in rows.details.items():
+        for index, detail in sorted(rows.details.items()):
             if first + index >= self.oldest:
                 self._details[first + index] = detail
         self._wake()

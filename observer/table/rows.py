@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from observer.table.columns import FLOW_COLUMNS
+from observer.table.columns import FLOW_COLUMNS, RowFlag
 
 # The element type differs from column to column: columns.py says which.
 Column = NDArray[Any]
@@ -25,10 +25,20 @@ class RawColumns:
     identities: NDArray[np.uint32]
     """uint32, shape (2, n): the datapath's identity of source and destination, 0 not told."""
     ifindex: NDArray[np.uint32]
-    source_swapped: NDArray[np.bool_]
-    """True where the source address is one from before translation (trace `orig_ip`)."""
+    original_set: NDArray[np.bool_]
+    """True where the event told the source from before translation: source_ip holds that one."""
     header_source: NDArray[np.uint64]
-    """uint64, shape (n, 2): the packet's own source; only meaningful where source_swapped."""
+    """uint64, shape (n, 2): the packet's own source; only meaningful where original_set."""
+
+    def head(self, count: int) -> "RawColumns":
+        """View the first count rows."""
+        return RawColumns(
+            addresses=self.addresses[:, :count],
+            identities=self.identities[:, :count],
+            ifindex=self.ifindex[:count],
+            original_set=self.original_set[:count],
+            header_source=self.header_source[:count],
+        )
 
     @classmethod
     def zeros(cls, count: int) -> "RawColumns":
@@ -37,7 +47,7 @@ class RawColumns:
             addresses=np.zeros((2, count, 2), np.uint64),
             identities=np.zeros((2, count), np.uint32),
             ifindex=np.zeros(count, np.uint32),
-            source_swapped=np.zeros(count, np.bool_),
+            original_set=np.zeros(count, np.bool_),
             header_source=np.zeros((count, 2), np.uint64),
         )
 
@@ -51,7 +61,17 @@ class Rows:
     """Each name of FLOW_COLUMNS, with `count` elements."""
     raw: RawColumns
     details: dict[int, object] = field(default_factory=dict)
-    """Index in this batch → detail, ascending; such rows carry RowFlag.DETAIL."""
+    """Index in this batch → detail; such rows carry RowFlag.DETAIL."""
+
+    def add_detail(self, index: int, detail: object) -> None:
+        """Give a row its detail."""
+        self.details[index] = detail
+        self.columns["flags"][index] |= RowFlag.DETAIL
+
+    def head(self, count: int) -> "Rows":
+        """View the first count rows, without details."""
+        columns = {name: column[:count] for name, column in self.columns.items()}
+        return Rows(count=count, columns=columns, raw=self.raw.head(count))
 
     @classmethod
     def zeros(cls, count: int) -> "Rows":

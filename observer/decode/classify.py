@@ -1,0 +1,178 @@
+"""Find the samples that look like nearly all others, so that the rest of decode reads fixed places.
+
+A sample is *plain* if its header has the newest version and its packet is Ethernet without tags,
+IPv4 without options and fragments or IPv6 without extension headers, and TCP, UDP or ICMP whose
+header was captured whole. All that is seen in four 64-bit words per sample: packets begin at
+multiples of 8, because headers and ext have such lengths.
+
+    word 1 of the packet   bytes 8..15    source MAC, ethertype (12), version and length (14)
+    word 2                 bytes 16..23   IPv4: total length (16), fragment (20), protocol (23)
+                                          IPv6: payload length (18), next header (20)
+
+What is not plain is odd: `walk.py` looks at it with care. Words are taken apart as little-endian
+processors load them, which all that we run on are.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from observer.decode.layout import (
+    DROP,
+    EXT_LENGTHS,
+    FLAG_GENEVE,
+    FLAG_L3_DEVICE,
+    FLAG_VXLAN,
+    HEADER_LENGTHS,
+    TRACE,
+    VERDICT,
+    VERDICT_FLAG_L3_DEVICE,
+    WORDS_PER_SAMPLE,
+)
+from observer.decode.walk import ETHERNET_BYTES, IPV4_BYTES, IPV6_BYTES, TRANSPORTS
+from observer.samples import SAMPLE_BYTES
+from observer.table.columns import EventKind, L4Kind
+
+U64 = np.uint64
+
+NO_HEADER: Final = 0
+
+# type + 256 * version → length of the header; 0 if we do not know it
+HEADER_LENGTH: Final = np.zeros(1 << 16, np.uint8)
+# the same → it is the newest version, whose fields are all there
+_NEWEST: Final = np.zeros(1 << 16, np.bool_)
+for _event, _lengths in HEADER_LENGTHS.items():
+    for _version, _length in enumerate(_lengths):
+        HEADER_LENGTH[_event + 256 * _version] = _length
+        _NEWEST[_event + 256 * _version] = _length == _lengths[-1]
+# A capture has a 32-bit length where the others have the version.
+HEADER_LENGTH[EventKind.CAPTURE :: 256] = HEADER_LENGTHS[EventKind.CAPTURE][0]
+_NEWEST[EventKind.CAPTURE :: 256] = False
+
+_ODD_FLAGS: Final = np.zeros(256, np.uint8)
+_ODD_FLAGS[EventKind.DROP] = FLAG_L3_DEVICE | FLAG_VXLAN | FLAG_GENEVE
+_ODD_FLAGS[EventKind.TRACE] = FLAG_L3_DEVICE | FLAG_VXLAN | FLAG_GENEVE
+_ODD_FLAGS[EventKind.POLICY_VERDICT] = VERDICT_FLAG_L3_DEVICE
+
+_IPV6_KEY: Final = 256
+_NEVER: Final = 0xFFFF
+
+
+def _plain_tables() -> tuple[NDArray[np.uint8], NDArray[np.uint16], NDArray[np.uint16]]:
+    """By protocol + 256 if IPv6: kind, bytes to be captured, bytes that IP's length must state."""
+    kind = np.zeros(512, np.uint8)
+    captured = np.full(512, _NEVER, np.uint16)
+    stated = np.full(512, _NEVER, np.uint16)
+    plain = {L4Kind.TCP, L4Kind.UDP, L4Kind.ICMPV4, L4Kind.ICMPV6}
+    for proto, (l4_kind, need) in TRANSPORTS.items():
+        if l4_kind in plain:
+            for key, header, counted in ((0, IPV4_BYTES, IPV4_BYTES), (_IPV6_KEY, IPV6_BYTES, 0)):
+                kind[key + proto] = l4_kind
+                captured[key + proto] = ETHERNET_BYTES + header + need
+                stated[key + proto] = counted + need
+    return kind, captured, stated
+
+
+_KIND, _CAPTURED, _STATED = _plain_tables()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classes:
+    """What is known of n samples after a first look; columns of length n."""
+
+    types: NDArray[np.uint8]
+    header_length: NDArray[np.int64]
+    """0 where type or version is unknown."""
+    ext_length: NDArray[np.int64]
+    """-1 where the ext's version is unknown."""
+    plain: NDArray[np.bool_]
+    is_ipv6: NDArray[np.bool_]
+    """This and the two below only mean something where plain."""
+    l4_kind: NDArray[np.uint8]
+    tcp_flags: NDArray[np.uint16]
+
+
+_EXT_LENGTH: Final = np.full(256, -1, np.int64)
+_EXT_LENGTH[: len(EXT_LENGTHS)] = EXT_LENGTHS
+
+
+def classify(samples: NDArray[np.uint8], words_at: NDArray[np.int64]) -> Classes:
+    """Look at n samples.
+
+    Args:
+        samples: uint8, shape (n, SAMPLE_BYTES), C-contiguous.
+        words_at: int64, shape (n,): index of each sample's first 64-bit word.
+    """
+    words = samples.reshape(-1).view(U64)
+    common = words[1::WORDS_PER_SAMPLE]
+    types = samples[:, 0].copy()
+    version = (common >> U64(48)).view(np.int64)
+    shape = types | version << 8 & 0xFF00
+    header_length = HEADER_LENGTH.take(shape).astype(np.int64)
+    ext_length = _EXT_LENGTH.take(version >> 8)
+    packet_at = words_at + (header_length + ext_length >> 3)
+    # Nothing is read outside of the batch, whatever the lengths are; odd ones are looked at later.
+    packet_at.clip(0, len(words) - 8, out=packet_at)
+
+    first = words.take(packet_at + 1)
+    second = words.take(packet_at + 2)
+    start = first >> U64(32)
+    is_ipv6 = start & U64(0xF0FFFF) == 0x60DD86
+    plain = start & U64(0xFFFFFF) == 0x450008
+    middle = second >> U64(32)
+    plain &= middle & U64(0xFFBF) == 0  # neither offset nor more fragments; "don't" may be set
+    plain |= is_ipv6
+    plain &= _NEWEST.take(shape)
+    plain &= ext_length >= 0
+    plain &= _flags(samples, types) == 0
+
+    ipv6 = is_ipv6.astype(np.int64)
+    key = ((middle >> (U64(24) * ~is_ipv6)) & U64(0xFF)).view(np.int64) + ipv6 * _IPV6_KEY
+    captured = (common >> U64(32)).astype(np.uint16)
+    np.minimum(captured, (SAMPLE_BYTES - header_length - ext_length).astype(np.uint16), captured)
+    plain &= captured >= _CAPTURED.take(key)
+    stated = (second >> (U64(16) * is_ipv6)).astype(np.uint16).byteswap()
+    plain &= stated >= _STATED.take(key)
+    l4_kind = _KIND.take(key)
+
+    # Bytes 12 and 13 of the TCP header: data offset, flags.
+    halves = samples.reshape(-1).view(np.uint16)
+    tcp_at = packet_at * 4 + (ETHERNET_BYTES + IPV4_BYTES + 12) // 2
+    tcp_at += ipv6 * ((IPV6_BYTES - IPV4_BYTES) // 2)
+    control = halves.take(tcp_at, mode="clip")
+    is_tcp = l4_kind == L4Kind.TCP
+    plain &= ~is_tcp | (control & 0xF0 >= 0x50)
+    tcp_flags = control.byteswap()
+    tcp_flags &= 0x1FF
+    tcp_flags *= is_tcp
+    return Classes(
+        types=types,
+        header_length=header_length,
+        ext_length=ext_length,
+        plain=plain,
+        is_ipv6=is_ipv6,
+        l4_kind=l4_kind,
+        tcp_flags=tcp_flags,
+    )
+
+
+def _flags(samples: NDArray[np.uint8], types: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give the header's flags as far as they make a sample odd."""
+    flags = samples[:, _TRACE_FLAGS_AT].copy()
+    np.copyto(flags, samples[:, _DROP_FLAGS_AT], where=types == EventKind.DROP)
+    flags &= _ODD_FLAGS.take(types)
+    return flags
+
+
+def _offset(dtype: np.dtype[np.void], field: str) -> int:
+    fields = dtype.fields
+    assert fields is not None  # noqa: S101 -- all our layouts have named fields
+    return int(fields[field][1])
+
+
+_DROP_FLAGS_AT: Final = _offset(DROP, "flags")
+_TRACE_FLAGS_AT: Final = _offset(TRACE, "flags")
+# The verdict's stand at the same place, with other bits.
+assert _offset(VERDICT, "flags") == _TRACE_FLAGS_AT  # noqa: S101 -- a fact of the ABI

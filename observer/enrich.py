@@ -1,0 +1,80 @@
+"""The enricher: what the address book knows now is written into rows as refs.
+
+In: rows as decoded, with the samples' identities and interface numbers beside. Out: the same
+rows with their `_ref` columns filled and the directions that need to know which side is local.
+`observer.table` is next and holds what the refs stand for.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from observer.addresses import AddressBook
+from observer.table.columns import EventKind, L4Kind
+from observer.table.interns import Interns
+from observer.table.rows import Rows
+
+U64 = np.uint64
+
+_INGRESS: Final = 1
+_REASON_REPLY: Final = 3  # flow.TraceReason
+
+_PROTO: Final = np.zeros(256, np.uint8)
+_PROTO[[L4Kind.TCP, L4Kind.UDP, L4Kind.SCTP]] = (6, 17, 132)
+
+
+class Enricher:
+    """Fills rows from an address book; its work is a few dozen array operations a batch."""
+
+    def __init__(self, book: AddressBook, interns: Interns) -> None:
+        self._book = book
+        self._addresses = interns.addresses
+
+    def enrich(self, rows: Rows) -> None:
+        """Fill the `_ref` columns, and the directions of drops and traces, in place."""
+        if not rows.count:
+            return
+        book, columns, raw = self._book, rows.columns, rows.raw
+        # Both sides in one go: sources first, then destinations.
+        entries = book.entries(raw.addresses.reshape(-1, 2))
+        refs = book.endpoint_refs(entries, raw.identities.reshape(-1))
+        protos = _PROTO.take(columns["l4_kind"])
+        for side, at in (("source", 0), ("destination", rows.count)):
+            part = slice(at, at + rows.count)
+            columns[f"{side}_ref"][:] = refs[part]
+            services = book.service_refs(entries[part], columns[f"{side}_port"], protos)
+            columns[f"{side}_service_ref"][:] = services
+        columns["interface_ref"][:] = book.interface_refs(raw.ifindex)
+        self._directions(rows, book.endpoint_ids(entries[: rows.count]))
+        self._policies(rows)
+        self._translated(rows)
+
+    def _directions(self, rows: Rows, source_ids: np.ndarray) -> None:
+        """Say on which side of the local endpoint a drop or a trace with a known reason is."""
+        columns = rows.columns
+        outward = source_ids == columns["endpoint_id"]
+        outward ^= columns["trace_reason"] == _REASON_REPLY
+        outward |= rows.raw.original_set
+        told = columns["kind"] == EventKind.DROP
+        told |= columns["trace_reason"] != 0
+        told &= columns["endpoint_id"] != 0
+        directions = outward.astype(np.uint8) + _INGRESS  # egress is the next number
+        np.copyto(columns["direction"], directions, where=told)
+
+    def _policies(self, rows: Rows) -> None:
+        """Name who decided: of verdicts and drops only, other events merely carry the cookie."""
+        kind = rows.columns["kind"]
+        decided = (kind == EventKind.POLICY_VERDICT) | (kind == EventKind.DROP)
+        which = np.flatnonzero(decided & (rows.columns["rule_cookie"] != 0))
+        if which.size:
+            cookies = rows.columns["rule_cookie"][which]
+            rows.columns["policies_ref"][which] = self._book.policy_refs(cookies)
+
+    def _translated(self, rows: Rows) -> None:
+        """Keep the packet's own source where it differs from the one before translation."""
+        source, header = rows.columns["source_ip"], rows.raw.header_source
+        which = np.flatnonzero(rows.raw.original_set)
+        which = which[(source[which] != header[which]).any(axis=1)]
+        rows.columns["xlated_ref"][which] = [
+            self._addresses.ref(address.tobytes()) for address in header[which]
+        ]

@@ -1,0 +1,119 @@
+"""A hash index that is asked whole columns at a time: 128-bit keys → small numbers.
+
+Cuckoo hashing: a key stands in one of two slots, so a look-up of any number of keys is at most
+two rounds of gathers, whatever the load. Keys are compared in full, so there are no false hits.
+Changes are made one by one, in a few microseconds.
+"""
+
+import random
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+U64 = np.uint64
+
+_ALL_BITS: Final = (1 << 64) - 1
+_FIRST_BITS: Final = 6
+_MAX_KICKS: Final = 64
+
+
+class HashIndex:
+    """Keys are pairs of 64-bit words, values are numbers from 1 to 2**31 - 1."""
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self._random = random.Random(seed)  # noqa: S311 -- spreads keys, guards nothing
+        self._values_by_key: dict[tuple[int, int], int] = {}
+        self._reset(_FIRST_BITS)
+
+    def __len__(self) -> int:
+        return len(self._values_by_key)
+
+    def get(self, key: tuple[int, int]) -> int:
+        """Look one key up; 0 if it is absent."""
+        return self._values_by_key.get(key, 0)
+
+    def set(self, key: tuple[int, int], value: int) -> None:
+        """Add a key or change its value."""
+        known = key in self._values_by_key
+        self._values_by_key[key] = value
+        if known:
+            self._values[self._slot_of(key)] = value
+        elif 3 * len(self._values_by_key) > len(self._values) or not self._place(key, value):
+            self._rebuild()
+
+    def remove(self, key: tuple[int, int]) -> None:
+        """Remove a key; it is no error if it is absent."""
+        if key in self._values_by_key:
+            slot = self._slot_of(key)
+            self._high[slot] = self._low[slot] = self._values[slot] = 0
+            del self._values_by_key[key]
+
+    def find(self, high: NDArray[U64], low: NDArray[U64]) -> NDArray[np.int32]:
+        """Look up n keys given as two uint64 columns; int32 of shape (n,), 0 where absent."""
+        mixed = high * self._factors[0]
+        mixed ^= low
+        mixed *= self._factors[1]
+        found = self._probe(mixed, high, low)
+        # Those not found in their first slot may stand in the second.
+        rest = np.flatnonzero(found == 0)
+        if rest.size and self._values_by_key:
+            mixed = mixed[rest]
+            mixed ^= mixed >> U64(32)
+            mixed *= self._factors[2]
+            found[rest] = self._probe(mixed, high[rest], low[rest])
+        return found
+
+    def _probe(
+        self, mixed: NDArray[U64], high: NDArray[U64], low: NDArray[U64]
+    ) -> NDArray[np.int32]:
+        slots = (mixed >> self._shift).view(np.int64)
+        found = self._values.take(slots)
+        hit = self._low.take(slots) == low
+        hit &= self._high.take(slots) == high
+        found *= hit
+        return found
+
+    def _slots_of(self, key: tuple[int, int]) -> tuple[int, int]:
+        """Say where a key may stand: the same arithmetic as `find`, on one key."""
+        first, second, third = (int(factor) for factor in self._factors)
+        shift = int(self._shift)
+        mixed = (((key[0] * first) & _ALL_BITS ^ key[1]) * second) & _ALL_BITS
+        folded = ((mixed ^ mixed >> 32) * third) & _ALL_BITS
+        return mixed >> shift, folded >> shift
+
+    def _slot_of(self, key: tuple[int, int]) -> int:
+        first, second = self._slots_of(key)
+        return first if self._key_at(first) == key and self._values[first] else second
+
+    def _key_at(self, slot: int) -> tuple[int, int]:
+        return int(self._high[slot]), int(self._low[slot])
+
+    def _place(self, key: tuple[int, int], value: int) -> bool:
+        """Put a new key in a free slot, pushing others to their second one if need be."""
+        slot = self._slots_of(key)[0]
+        for _ in range(_MAX_KICKS):
+            evicted, evicted_value = self._key_at(slot), int(self._values[slot])
+            self._high[slot], self._low[slot] = key
+            self._values[slot] = value
+            if not evicted_value:
+                return True
+            key, value = evicted, evicted_value
+            first, second = self._slots_of(key)
+            slot = second if slot == first else first
+        return False
+
+    def _rebuild(self) -> None:
+        bits = max(_FIRST_BITS, (4 * len(self._values_by_key)).bit_length())
+        while True:
+            self._reset(bits)
+            if all(self._place(key, value) for key, value in self._values_by_key.items()):
+                return
+            bits += self._random.random() < 0.5  # other factors mostly are enough
+
+    def _reset(self, bits: int) -> None:
+        self._factors = tuple(U64(self._random.getrandbits(64) | 1) for _ in range(3))
+        self._shift = U64(64 - bits)
+        self._high = np.zeros(1 << bits, U64)
+        self._low = np.zeros(1 << bits, U64)
+        self._values = np.zeros(1 << bits, np.int32)
