@@ -15,13 +15,14 @@ from typing import Final
 
 from bench import report
 from bench.errors import NotMeasurableError, WrongAnswerError
-from bench.lines import startup
+from bench.lines import ingest, startup
 from bench.machine import this_machine
 from bench.measurement import Conditions, Measurement, Skipped
 
 Line = Callable[[Conditions], Iterable[Measurement]]
 
 LINES: Final[dict[str, Line]] = {
+    "ingest": ingest.measure,
     "startup": startup.measure,
 }
 
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "lines", nargs="*", type=_line, metavar="LINE", help=f"{', '.join(LINES)}; default: all"
     )
+    parser.add_argument("--quick", action="store_true", help="few repeats: does it work at all?")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="default: bench/results/<date>.json"
     )
