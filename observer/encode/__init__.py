@@ -1,0 +1,11 @@
+"""Encoding: rows of the flow table in, GetFlowsResponse messages out, ready for the wire.
+
+Most of a flow repeats from row to row, so it is encoded once and joined (`fragments`); what
+differs in each row has a fixed width and is written by NumPy (`head`). `encoder` puts them
+together; `observer.query` is the user.
+"""
+
+from observer.encode.encoder import FlowEncoder
+from observer.encode.masks import FieldMask, FieldMaskError
+
+__all__ = ["FieldMask", "FieldMaskError", "FlowEncoder"]

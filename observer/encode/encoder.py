@@ -1,0 +1,235 @@
+"""The encoder: positions in, one string of framed GetFlowsResponse messages out.
+
+Each response is a list of pieces, head first (see `head`), and a whole slice of rows is one
+`join`. Rows of kind LOST become lost_events responses. A field mask that reaches into a field
+which is not made of fragments is applied message by message: right, but twenty times slower.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from api.lane.wire import Framed, frame
+from api.proto.flow.flow_pb2 import Emitter, Flow
+from api.proto.observer.observer_pb2 import GetFlowsResponse
+from observer.encode.addresses import AddressPieces, Piece
+from observer.encode.extras import details_piece, ip_trace_id_piece, row_details_piece
+from observer.encode.head import HeadRows
+from observer.encode.masks import FieldMask
+from observer.encode.messages import detail_flow, lost_response
+from observer.encode.plan import Plan
+from observer.encode.traits import NO_FLAGS, pack
+from observer.encode.varint import length_field
+from observer.entities import LostEvents
+from observer.table.columns import EventKind, L4Kind, RowFlag
+from observer.table.interns import Interns, InternTable
+from observer.table.ring import FlowTable
+
+_KEPT_PLANS: Final = 4
+_TCP_FLAGS: Final = 0x1FF
+_FLAGS_BYTES: Final = np.array([2 + 2 * n.bit_count() for n in range(_TCP_FLAGS + 1)], np.int64)
+"""Length of the field TCP.flags, by flags."""
+
+
+class RowColumns:
+    """The columns of some rows: views where the rows are consecutive, copies where not."""
+
+    def __init__(self, table: FlowTable, positions: NDArray[np.int64]) -> None:
+        self._columns = table.columns
+        self.positions = positions
+        slots = table.slots(positions)
+        first, last = int(slots[0]), int(slots[-1])
+        consecutive = int(positions[-1] - positions[0]) == len(positions) - 1
+        self._rows = slice(first, last + 1) if consecutive and first <= last else slots
+
+    # Columns have different types, and each reader knows its own.
+    def __call__(self, name: str) -> NDArray[Any]:
+        """Return the values of a column, one for each row."""
+        return self._columns[name][self._rows]
+
+
+class FlowEncoder:
+    """Encodes the rows of one table; its caches are shared by all readers."""
+
+    def __init__(
+        self,
+        table: FlowTable,
+        interns: Interns,
+        *,
+        node_name: str,
+        emitter: tuple[str, str],
+        node_labels: tuple[str, ...] = (),
+    ) -> None:
+        """Take what all flows have in common.
+
+        Args:
+            table: the rows.
+            interns: what the rows refer to.
+            node_name: `cluster/node`.
+            emitter: name and version of this program.
+            node_labels: labels of the node, `key=value`.
+        """
+        self._table = table
+        self._interns = interns
+        self.node_name = node_name
+        self._constants = Flow(
+            node_name=node_name,
+            node_labels=node_labels,
+            emitter=Emitter(name=emitter[0], version=emitter[1]),
+        )
+        self._addresses = AddressPieces(interns.addresses)
+        self._plans: OrderedDict[FieldMask | None, Plan] = OrderedDict()
+        self._follow_frees()
+
+    def encode(
+        self, positions: NDArray[np.int64], *, paths: FieldMask | None, details: bool
+    ) -> Framed:
+        """Encode rows.
+
+        Args:
+            positions: int64 (n,), ascending, all readable now.
+            paths: what of each flow is wanted, None for everything.
+            details: add leavitt.FlowDetails as extension, for clients that know it.
+        """
+        if not len(positions):
+            return Framed(b"", 0)
+        plan = self._plan(paths)
+        if paths is not None and not plan.joinable:
+            return self._encode_singly(positions, paths, details=details)
+        columns = RowColumns(self._table, positions)
+        pieces = self._fragments(plan, columns, details=details)
+        heads = plan.head.heads(self._head_rows(plan, columns, pieces))
+        joined = np.empty((len(positions), 1 + len(pieces)), object)
+        joined[:, 0] = heads
+        for index, (fragments, _) in enumerate(pieces):
+            joined[:, index + 1] = fragments
+        self._replace_lost(joined, columns)
+        return Framed(b"".join(joined.ravel().tolist()), len(positions))
+
+    def lost(self, lost: LostEvents, *, time_ns: int) -> Framed:
+        """Encode the report of a gap that is not in the table."""
+        response = lost_response(lost, time_ns=time_ns, node_name=self.node_name)
+        return Framed(frame(response.SerializeToString()), 1)
+
+    def _fragments(self, plan: Plan, columns: RowColumns, *, details: bool) -> list[Piece]:
+        """Return all pieces but the head; traits first, since they close Flow.l4."""
+        pieces = [plan.traits.take(*pack(columns))]
+        if plan.wants("IP"):
+            pieces += self._addresses.pieces(
+                source=columns("source_ip"),
+                destination=columns("destination_ip"),
+                ip_version=columns("ip_version"),
+                flags=columns("flags"),
+                xlated_ref=columns("xlated_ref"),
+            )
+        for name, cache in plan.refs.items():
+            refs = columns(name)
+            if cache.always or refs.any():
+                pieces.append(cache.take(refs))
+        pieces += self._policies(plan, columns)
+        if plan.wants("ip_trace_id") and columns("ip_trace_id").any():
+            pieces.append(ip_trace_id_piece(columns("ip_trace_id")))
+        detailed = np.flatnonzero(columns("flags") & RowFlag.DETAIL)
+        if len(detailed):
+            flows = self._detail_flows(columns.positions, detailed)
+            pieces.append(row_details_piece(len(columns.positions), flows, plan.detail_fragment))
+        if details and plan.wants("extensions"):
+            pieces.append(details_piece(columns))
+        return pieces
+
+    def _detail_flows(
+        self, positions: NDArray[np.int64], rows: NDArray[np.intp]
+    ) -> Iterator[tuple[int, Flow]]:
+        for row in rows.tolist():
+            yield row, detail_flow(self._table.details.get(int(positions[row])))
+
+    def _policies(self, plan: Plan, columns: RowColumns) -> list[Piece]:
+        refs = columns("policies_ref")
+        if not plan.policies or not refs.any():
+            return []
+        outcomes = plan.policy_outcomes(columns("verdict"), columns("direction"))
+        return [cache.take(refs * rows) for cache, rows in outcomes if rows.any()]
+
+    def _head_rows(self, plan: Plan, columns: RowColumns, pieces: list[Piece]) -> HeadRows:
+        l4_kind = columns("l4_kind")
+        flags_bytes = _FLAGS_BYTES[columns("tcp_flags") & _TCP_FLAGS]
+        flags_bytes *= (l4_kind == L4Kind.TCP) & ~np.isin(columns("kind"), NO_FLAGS)
+        total = np.zeros(len(l4_kind), np.int64)
+        for _, lengths in pieces:
+            total += lengths
+        wanted = columns.positions if plan.wants("uuid") else columns.positions[:0]
+        return HeadRows(
+            fragments_bytes=total,
+            time_ns=columns("time_ns"),
+            uuids=self._table.uuids(wanted),
+            macs=columns("macs"),
+            has_ethernet=(columns("flags") & RowFlag.ETHERNET) != 0,
+            l4_kind=l4_kind,
+            source_port=columns("source_port"),
+            destination_port=columns("destination_port"),
+            tcp_flags_bytes=flags_bytes,
+        )
+
+    def _replace_lost(self, joined: NDArray[Any], columns: RowColumns) -> None:
+        for row in np.flatnonzero(columns("kind") == EventKind.LOST).tolist():
+            detail = self._table.details.get(int(columns.positions[row]))
+            joined[row] = b""
+            if isinstance(detail, LostEvents):
+                time_ns = int(columns("time_ns")[row])
+                joined[row, 0] = self.lost(detail, time_ns=time_ns).data
+
+    def _encode_singly(
+        self, positions: NDArray[np.int64], mask: FieldMask, *, details: bool
+    ) -> Framed:
+        messages = []
+        for position in positions:
+            data = self.encode(position[np.newaxis], paths=None, details=details).data
+            response = GetFlowsResponse.FromString(data[5:])
+            messages.append(frame(_masked_response(response, mask)))
+        return Framed(b"".join(messages), len(messages))
+
+    def _plan(self, mask: FieldMask | None) -> Plan:
+        plan = self._plans.get(mask)
+        if plan is None:
+            plan = self._plans[mask] = Plan(mask, self._interns, self._constants)
+            if len(self._plans) > _KEPT_PLANS:
+                self._plans.popitem(last=False)
+        self._plans.move_to_end(mask)
+        return plan
+
+    def _follow_frees(self) -> None:
+        """Drop the fragments of freed refs from all plans there are by then."""
+        interns = self._interns
+        interns.addresses.on_freed(self._addresses.translated.drop)
+        tables: tuple[InternTable[Any], ...] = (
+            interns.endpoints,
+            interns.services,
+            interns.names,
+            interns.interfaces,
+            interns.policies,
+        )
+        for table in tables:
+            table.on_freed(partial(self._drop, table))
+
+    def _drop(self, table: object, refs: list[int]) -> None:
+        for plan in self._plans.values():
+            for followed, caches in plan.follow():
+                if followed is table:
+                    for cache in caches:
+                        cache.drop(refs)
+
+
+def _masked_response(response: GetFlowsResponse, mask: FieldMask) -> bytes:
+    """Apply a mask to a decoded response; node_name and time are those of the masked flow."""
+    if not response.HasField("flow"):
+        return response.SerializeToString()
+    flow = Flow()
+    mask.copy(response.flow, flow)
+    outer = GetFlowsResponse(node_name=flow.node_name)
+    if flow.HasField("time"):
+        outer.time.CopyFrom(flow.time)
+    return outer.SerializeToString() + length_field(1, flow.SerializeToString())

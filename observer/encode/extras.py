@@ -1,0 +1,74 @@
+"""Extras: the pieces of a flow that few rows or few clients have.
+
+The trace id from IP options, what a row's detail holds (tunnel, socket), and our own
+leavitt.FlowDetails for clients that ask for it.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from api.proto.flow.flow_pb2 import Flow
+from api.proto.leavitt.flow_details_pb2 import FlowDetails
+from observer.encode.addresses import Piece
+from observer.encode.varint import UINT32_BYTES, UINT64_BYTES, length_field, write_varints
+
+_UINT16_BYTES: Final = 3
+_DETAILS: Final = (
+    ("bytes", UINT64_BYTES),
+    ("packets", UINT32_BYTES),
+    ("rtt_ns", UINT32_BYTES),
+    ("rule_cookie", UINT32_BYTES),
+    ("vlan_id", _UINT16_BYTES),
+)
+"""Columns and widths of their varints, in the order of FlowDetails' fields."""
+_TYPE_URL: Final = f"type.googleapis.com/{FlowDetails.DESCRIPTOR.full_name}".encode()
+
+
+def _fixed_piece(matrix: NDArray[np.uint8]) -> Piece:
+    """Return the rows of a byte matrix as a piece."""
+    count, width = matrix.shape
+    fragments = np.empty(count, object)
+    fragments[:] = matrix.view(f"V{width}")[:, 0].tolist()
+    return fragments, np.full(count, width, np.int32)
+
+
+def ip_trace_id_piece(ids: NDArray[np.uint64]) -> Piece:
+    """Encode Flow.ip_trace_id from uint64 (n,); empty where it is 0."""
+    template = length_field(40, b"\x08" + bytes(UINT64_BYTES))
+    matrix = np.empty((len(ids), len(template)), np.uint8)
+    matrix[:] = np.frombuffer(template, np.uint8)
+    write_varints(matrix[:, -UINT64_BYTES:], ids)
+    fragments, lengths = _fixed_piece(matrix)
+    fragments[ids == 0] = b""
+    lengths[ids == 0] = 0
+    return fragments, lengths
+
+
+def details_piece(column: Callable[[str], NDArray[Any]]) -> Piece:
+    """Encode leavitt.FlowDetails as Flow.extensions for each row."""
+    body = b"".join(
+        bytes((number << 3, *bytes(width))) for number, (_, width) in enumerate(_DETAILS, 1)
+    )
+    template = length_field(150_000, length_field(1, _TYPE_URL) + length_field(2, body))
+    at = len(template) - len(body)
+    matrix = np.empty((len(column("bytes")), len(template)), np.uint8)
+    matrix[:] = np.frombuffer(template, np.uint8)
+    for name, width in _DETAILS:
+        write_varints(matrix[:, at + 1 : at + 1 + width], column(name))
+        at += 1 + width
+    return _fixed_piece(matrix)
+
+
+def row_details_piece(
+    count: int, flows: Iterable[tuple[int, Flow]], encode: Callable[[Flow], bytes]
+) -> Piece:
+    """Encode what the details of some of `count` rows, given by index, add to their flows."""
+    fragments = np.full(count, b"", object)
+    lengths = np.zeros(count, np.int32)
+    for row, flow in flows:
+        fragments[row] = encode(flow)
+        lengths[row] = len(fragments[row])
+    return fragments, lengths

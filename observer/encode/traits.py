@@ -1,0 +1,162 @@
+"""Traits: the part of a flow that few values make up, and which most rows share with many others.
+
+Event, verdict, reason, direction, flags, summary: they are packed into one key of 128 bits, so
+that rows with equal keys share one encoded fragment. This module packs keys, unpacks them and
+builds the flow's fields from them.
+
+    word 0   kind sub_type verdict drop_reason direction is_reply+1 match_type trace_reason (8 each)
+    word 1   bits 0-15 TCP flags, or type << 8 | code    16-31 line    32-47 proxy port
+             48-55 file    56-58 l4_kind    60-61 ip_version
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from api.proto.flow.flow_pb2 import Flow, FlowType, TraceObservationPoint
+from observer.encode.messages import open_enum
+from observer.encode.sources import source_file
+from observer.encode.summary import TCP_FLAG_NAMES, summary
+from observer.table.columns import EventKind, L4Kind
+
+U64 = np.uint64
+
+_BYTES: Final = (
+    "kind",
+    "sub_type",
+    "verdict",
+    "drop_reason",
+    "direction",
+    "is_reply",
+    "match_type",
+    "trace_reason",
+)
+_TYPED: Final = (L4Kind.ICMPV4, L4Kind.ICMPV6, L4Kind.VRRP, L4Kind.IGMP)
+NO_FLAGS: Final = (EventKind.L7, EventKind.TRACE_SOCK)
+_REPLY: Final = 1
+
+Columns = Callable[[str], NDArray[Any]]
+
+
+def pack(column: Columns) -> tuple[NDArray[U64], NDArray[U64]]:
+    """Return the keys of rows as two columns of words, uint64 (n,) each."""
+    l4_kind = column("l4_kind")
+    low = np.empty((len(l4_kind), len(_BYTES)), np.uint8)
+    for index, name in enumerate(_BYTES):
+        low[:, index] = column(name).view(np.uint8)
+    low[:, _BYTES.index("is_reply")] += 1
+    high = np.empty((len(l4_kind), 4), np.uint16)
+    high[:, 0] = column("tcp_flags")
+    typed = np.isin(l4_kind, _TYPED)
+    if typed.any():
+        codes = (column("source_port") << 8) | (column("destination_port") & 0xFF)
+        high[typed, 0] = codes[typed]
+    high[:, 1] = column("line")
+    high[:, 2] = column("proxy_port")
+    high[:, 3] = column("file") | (l4_kind.astype(np.uint16) << 8)
+    high[:, 3] |= column("ip_version").astype(np.uint16) << 12
+    return low.view("<u8")[:, 0], high.view("<u8")[:, 0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """A key, unpacked: the values of the columns by their names."""
+
+    kind: int
+    sub_type: int
+    verdict: int
+    drop_reason: int
+    direction: int
+    is_reply: int
+    match_type: int
+    trace_reason: int
+    tcp_flags: int
+    """Or type << 8 | code."""
+    line: int
+    proxy_port: int
+    file: int
+    l4_kind: int
+    ip_version: int
+
+    @classmethod
+    def unpack(cls, word0: int, word1: int) -> "Traits":
+        """Return what `pack` packed."""
+        values = dict(zip(_BYTES, word0.to_bytes(8, "little"), strict=True))
+        values["is_reply"] -= 1
+        return cls(
+            **values,
+            tcp_flags=word1 & 0xFFFF,
+            line=word1 >> 16 & 0xFFFF,
+            proxy_port=word1 >> 32 & 0xFFFF,
+            file=word1 >> 48 & 0xFF,
+            l4_kind=word1 >> 56 & 0x0F,
+            ip_version=word1 >> 60,
+        )
+
+    @property
+    def has_tcp_flags(self) -> bool:
+        """Whether a segment was seen, and not only its ports told."""
+        return self.l4_kind == L4Kind.TCP and self.kind not in NO_FLAGS
+
+
+def tcp_flags_field(traits: Traits) -> bytes:
+    """Return field 3 of flow.TCP encoded; empty for rows that have none."""
+    if not traits.has_tcp_flags:
+        return b""
+    bits = [bit for bit in range(len(TCP_FLAG_NAMES)) if traits.tcp_flags >> bit & 1]
+    body = b"".join(bytes(((bit + 1) << 3, 1)) for bit in bits)
+    return bytes((0x1A, len(body))) + body
+
+
+def traits_flow(traits: Traits) -> Flow:
+    """Return the fields of a flow that follow from the traits."""
+    flow = Flow(
+        verdict=open_enum(traits.verdict),
+        Type=_flow_type(traits.kind),
+        traffic_direction=open_enum(traits.direction),
+        policy_match_type=traits.match_type,
+        trace_reason=open_enum(traits.trace_reason),
+        drop_reason=traits.drop_reason,
+        drop_reason_desc=open_enum(traits.drop_reason),
+        proxy_port=traits.proxy_port,
+        reply=traits.is_reply == _REPLY,
+        Summary=summary(
+            kind=traits.kind,
+            l4_kind=traits.l4_kind,
+            ip_version=traits.ip_version,
+            tcp_flags=traits.tcp_flags,
+            icmp_type=traits.tcp_flags >> 8,
+            icmp_code=traits.tcp_flags & 0xFF,
+        ),
+    )
+    flow.event_type.type, flow.event_type.sub_type = traits.kind, traits.sub_type
+    if traits.is_reply >= 0:
+        flow.is_reply.value = traits.is_reply == _REPLY
+    if traits.file:
+        flow.file.name, flow.file.line = source_file(traits.file), traits.line
+    _set_point(flow, traits)
+    return flow
+
+
+def _flow_type(kind: int) -> FlowType:
+    if kind == EventKind.L7:
+        return FlowType.L7
+    return FlowType.SOCK if kind == EventKind.TRACE_SOCK else FlowType.L3_L4
+
+
+def _set_point(flow: Flow, traits: Traits) -> None:
+    """Say where in the datapath it was: what a sub type means depends on the event."""
+    match traits.kind:
+        case EventKind.TRACE:
+            # 0 in the datapath, where the API has "unknown".
+            point = traits.sub_type or TraceObservationPoint.TO_ENDPOINT
+            flow.trace_observation_point = open_enum(point)
+        case EventKind.CAPTURE:
+            flow.debug_capture_point = open_enum(traits.sub_type)
+        case EventKind.TRACE_SOCK:
+            flow.sock_xlate_point = open_enum(traits.sub_type)
+        case _:
+            pass
