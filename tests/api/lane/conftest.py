@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from ssl import SSLContext
 
 import grpc
 import pytest
@@ -111,21 +112,24 @@ async def serve(bed: Bed) -> AsyncIterator[Serve]:
     servers = []
 
     async def start(
-        address: str = "127.0.0.1:0", *, limits: Limits | None = None, **given: object
+        address: str = "127.0.0.1:0", *, limits: Limits | None = None, ssl: SSLContext | None = None
     ) -> tuple[Server, str]:
         chosen = limits or Limits(close_s=0.2)
         server = Server(bed.methods(), limits=chosen, initial_metadata=(("server-version", "9"),))
         servers.append(server)
-        return server, await server.listen(address, **given)  # type: ignore[arg-type]
+        return server, await server.listen(address, ssl=ssl)
 
     yield start
     for server in servers:
         await server.stop(0)
 
 
+Connect = Callable[..., grpc.Channel]
+
+
 @pytest.fixture
-def stub() -> Callable[[str], grpc.Channel]:
-    """Give a grpcio channel with large windows and messages left to their defaults."""
+def stub() -> Connect:
+    """Give grpcio channels: `with stub(address, (option, value), ...) as channel`."""
 
     def connect(address: str, *options: tuple[str, object]) -> grpc.Channel:
         return grpc.insecure_channel(address, options=options)

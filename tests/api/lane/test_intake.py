@@ -1,3 +1,4 @@
+import itertools
 import struct
 from dataclasses import dataclass, field
 
@@ -113,7 +114,7 @@ def test_any_cut_gives_the_frames_in_order(
     edges = [0, *sorted(cuts), len(wire)]
     sink = Recorder()
     reader = intake(sink, preface=PREFACE)
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         reader.feed(wire[start:stop])
     expected = Recorder([event for step in steps for event in step[1]])
     assert without_windows(sink.joined()) == without_windows(expected.joined())

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ def cut_messages(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
     wire = b"".join(map(frame, messages))
     cuts = draw(st.lists(st.integers(0, len(wire)), max_size=12))
     edges = [0, *sorted(cuts), len(wire)]
-    return messages, [wire[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return messages, [wire[a:b] for a, b in itertools.pairwise(edges)]
 
 
 @given(cut_messages(), st.sampled_from(["messages", "framed", "one_message"]), st.booleans())
