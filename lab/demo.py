@@ -50,14 +50,13 @@ async def run_demo(*, duration_s: float | None, keep: bool) -> int:
     """Show the demo until it is stopped. Returns 0; LabError says what went wrong."""
     check_commands()
     run = Run(name=RUN)
-    with run.lock():
+    with run.lock(), _cancelled_by_signals():
         run.remove()  # a demo that was killed may have left a server that still holds the port
         _check_port_free()
         print("Building the lab …", flush=True)
         lab = build(scenario("empire"), run, plain=False)
         try:
-            with _cancelled_by_signals():
-                await _show(lab, duration_s)
+            await _show(lab, duration_s)
         finally:
             # Also after an error: what was asked to be kept can then be looked at.
             if not keep:
@@ -168,7 +167,7 @@ async def _end_viewer(viewer: asyncio.subprocess.Process) -> None:
 
 @contextmanager
 def _cancelled_by_signals() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into a regular end of the block."""
+    """Turn SIGINT and SIGTERM into a regular end of the block, at its next await."""
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None, "runs in a task"  # noqa: S101 - for the type checker
     for number in (signal.SIGINT, signal.SIGTERM):

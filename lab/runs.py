@@ -17,10 +17,10 @@ import json
 import os
 import re
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from lab.errors import NetworkError, RunError
 from lab.namespaces import netns_names
@@ -103,17 +103,36 @@ class Run:
         """Own the run for the length of a block. RunError if another process does."""
         require_root()
         RUNS_FOLDER.mkdir(parents=True, exist_ok=True)
-        with (RUNS_FOLDER / f"{self.name}.lock").open("a+") as file:
+        with self._locked_file() as file:
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            try:
+                yield
+            finally:
+                if not self.folder.exists():
+                    self._lock_path.unlink()
+
+    @property
+    def _lock_path(self) -> Path:
+        return RUNS_FOLDER / f"{self.name}.lock"
+
+    def _locked_file(self) -> TextIO:
+        while True:
+            file = self._lock_path.open("a+")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
                 owner = file.read().strip() or "unknown"
+                file.close()
                 raise RunError(f"run {self.name} is in use by process {owner}") from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
+            # The owner before us may have removed the file while we opened it: then this lock
+            # guards nothing, and the next one to come would have another.
+            with suppress(FileNotFoundError):
+                if self._lock_path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                    return file
+            file.close()
 
     def _nodes_with_pins(self) -> list[str]:
         """Name the nodes whose datapath may be pinned; a plain lab never had one."""

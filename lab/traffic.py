@@ -91,6 +91,7 @@ async def run_traffic(lab: Lab) -> None:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
+        print(f"Making traffic in run {lab.run.name}; Ctrl-C ends it", flush=True)
 
 
 async def _repeat(lab: Lab, errand: Errand) -> None:

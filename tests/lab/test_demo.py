@@ -1,0 +1,91 @@
+"""`hubble-lab demo`, as far as it goes before there is something to see."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import demo
+from lab.app import main
+from lab.namespaces import netns_names
+from lab.runs import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """A demo that does not meet one that is going on: with a run and a port of its own."""
+    run = Run(name=f"d{os.getpid()}"[:8])
+    monkeypatch.setattr(demo, "RUN", run.name)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        monkeypatch.setattr(demo, "PORT", free.getsockname()[1])
+    yield run
+    run.remove()
+
+
+@pytest.mark.e2e
+def test_a_taken_port_is_named(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", demo.PORT)):
+        assert main(["demo"]) == 1
+
+    problem = f"hubble-lab: listen on 127.0.0.1:{demo.PORT}: Address already in use; "
+    assert capsys.readouterr().err.startswith(problem)
+    assert not run.folder.exists()
+
+
+@pytest.mark.e2e
+def test_another_demo_going_on_is_named(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with run.lock():
+        assert main(["demo"]) == 1
+
+    problem = f"hubble-lab: run {run.name} is in use by process {os.getpid()}\n"
+    assert capsys.readouterr().err == problem
+
+
+@pytest.mark.e2e
+def test_a_server_that_fails_is_quoted_and_the_lab_taken_down(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = tmp_path / "hubble-server"
+    server.write_text('#!/bin/sh\necho "no BPF here: $2" >&2\nexit 3\n')
+    server.chmod(0o755)
+    monkeypatch.setattr(demo, "_path", lambda name: str(tmp_path / name))
+
+    assert main(["demo"]) == 1
+
+    assert capsys.readouterr().err == (
+        "hubble-lab: hubble-server ended with status 3: no BPF here: lab-1\n"
+    )
+    assert netns_names(f"lv{run.name}-") == []
+    assert not run.folder.exists()
+
+
+@pytest.mark.e2e
+def test_a_missing_command_is_named_with_its_package(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lab.traffic.SEARCH_PATH", "/nowhere")
+
+    assert main(["demo"]) == 1
+
+    problem = "hubble-lab: find curl: not found; install it: apt-get install curl\n"
+    assert capsys.readouterr().err == problem
+
+
+def test_what_to_try_can_be_typed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(demo.__file__).parents[1])
+    monkeypatch.setattr("sys.executable", str(Path.cwd() / ".venv/bin/python"))
+
+    lines = [line.strip() for line in demo.explanation().splitlines()]
+
+    assert ".venv/bin/hubble observe --verdict DROPPED --follow" in lines
+    assert ".venv/bin/hubble-lab status" in lines

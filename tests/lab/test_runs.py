@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import runs
+from lab.errors import RunError
+from lab.runs import Run, existing_runs, find_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Runs that are nobody's."""
+    monkeypatch.setattr(runs, "RUNS_FOLDER", tmp_path)
+    monkeypatch.setattr(runs, "require_root", lambda: None)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["", "UP", "a-b", "../a", "ninechars", "a b", "a\n"])
+def test_refuses_a_name_that_is_no_part_of_a_name(name: str) -> None:
+    with pytest.raises(RunError, match="want 1 to 8 letters a-z or digits"):
+        Run(name=name)
+
+
+def test_a_run_has_one_owner() -> None:
+    with (
+        Run(name="a").lock(),
+        pytest.raises(RunError, match=f"^run a is in use by process {os.getpid()}$"),
+        Run(name="a").lock(),
+    ):
+        pass
+
+
+def test_a_run_can_be_owned_again_and_leaves_no_lock(runs_folder: Path) -> None:
+    for _ in range(2):
+        with Run(name="a").lock():
+            assert list(runs_folder.iterdir())
+    assert not list(runs_folder.iterdir())
+
+
+def test_a_run_that_stays_keeps_its_lock(runs_folder: Path) -> None:
+    with Run(name="a").lock():
+        Run(name="a").begin([], plain=True)
+
+    assert (runs_folder / "a.lock").exists()
+
+
+def test_the_only_run_needs_no_name() -> None:
+    with pytest.raises(RunError, match="no lab is up"):
+        find_run(None)
+    Run(name="a").begin([], plain=True)
+    assert find_run(None) == Run(name="a")
+    Run(name="b").begin([], plain=True)
+    assert existing_runs() == [Run(name="a"), Run(name="b")]
+    with pytest.raises(RunError, match="say --run with one of a, b"):
+        find_run(None)
+    assert find_run("b") == Run(name="b")
+    with pytest.raises(RunError, match=r"^no run c$"):
+        find_run("c")
+
+
+def test_is_up_only_once_it_is_complete() -> None:
+    run = Run(name="a")
+    run.begin(["one"], plain=False)
+    assert not run.is_up
+    run.complete()
+    assert run.is_up
+
+
+@pytest.mark.parametrize(("plain", "left"), [(False, ["two"]), (True, ["one", "two"])])
+def test_removes_its_own_nodes_pins(
+    plain: bool, left: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "BPFFS", tmp_path / "bpf")
+    for node in ("one", "two"):
+        (tmp_path / "bpf" / "leavitt" / node / "v1").mkdir(parents=True)
+    run = Run(name="zzunit")
+    run.begin(["one"], plain=plain)
+
+    run.remove()
+
+    assert sorted(path.name for path in (tmp_path / "bpf" / "leavitt").iterdir()) == left
+    assert not run.folder.exists()
