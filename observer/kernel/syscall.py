@@ -46,7 +46,7 @@ class MapInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TestRun:
+class RunResult:
     """What one run of a program gave."""
 
     verdict: int
@@ -54,7 +54,9 @@ class TestRun:
     ns_per_run: int
 
 
-def _bpf(command: int, attributes: bytes, *, keep: ctypes.Array[ctypes.c_char] | None = None) -> int:
+def _bpf(
+    command: int, attributes: bytes, *, keep: ctypes.Array[ctypes.c_char] | None = None
+) -> int:
     """Call bpf(2); `keep` receives the attributes as the kernel left them."""
     buffer = keep if keep is not None else ctypes.create_string_buffer(_ATTR_BYTES)
     ctypes.memmove(buffer, attributes, len(attributes))
@@ -130,7 +132,7 @@ def update_batch(map_fd: int, keys: bytes, values: bytes, count: int) -> None:
 
 
 def lookup_batch(
-    map_fd: int, position: bytes | None, keys: NDArray[np.void], values: NDArray[np.void]
+    map_fd: int, position: bytes | None, keys: NDArray[np.generic], values: NDArray[np.generic]
 ) -> tuple[int, bytes | None]:
     """Read the next entries into two arrays of one length; rows read and the next position.
 
@@ -152,9 +154,7 @@ def lookup_batch(
 def map_info(fd: int) -> MapInfo:
     """Type and sizes of a map."""
     kind, _, key_bytes, value_bytes, max_entries = struct.unpack_from("=IIIII", _info(fd, 80))
-    return MapInfo(
-        kind=kind, key_bytes=key_bytes, value_bytes=value_bytes, max_entries=max_entries
-    )
+    return MapInfo(kind=kind, key_bytes=key_bytes, value_bytes=value_bytes, max_entries=max_entries)
 
 
 def link_ifindex(fd: int) -> int:
@@ -183,9 +183,9 @@ def link_detach(link_fd: int) -> None:
     _bpf(_LINK_DETACH, struct.pack("=I", link_fd))
 
 
-def test_run(
+def run_program(
     program_fd: int, data: bytes, *, context: bytes = b"", repeat: int = 1, room_bytes: int = 0
-) -> TestRun:
+) -> RunResult:
     """Run a SCHED_CLS program on a frame.
 
     Args:
@@ -219,7 +219,7 @@ def test_run(
         keep=attributes,
     )
     verdict, _, size = struct.unpack_from("=iII", attributes, 4)
-    return TestRun(
+    return RunResult(
         verdict=verdict,
         data=out.raw[: min(size, room_bytes)],
         ns_per_run=struct.unpack_from("=I", attributes, 36)[0],

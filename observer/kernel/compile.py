@@ -1,0 +1,126 @@
+"""The child process that compiles, loads and pins: the only place where BCC is imported.
+
+Compiling takes 50 MB for LLVM and importing BCC 75 MB, so a server starts this as a child that
+exits. In: a `Job` as JSON on standard input. Out: pinned maps and programs under the job's folder;
+errors as text on standard error and a non-zero status. Maps that are pinned already are used as
+they are, with what they hold; programs and the ring map are replaced. Next: `observer.kernel.pins`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import bpf
+from observer.kernel import syscall
+from observer.kernel.errors import KernelError
+from observer.kernel.source import one_text
+
+RING_MAP: Final = "events"
+_HEADERS: Final = Path("/usr/include")
+_TIMEOUT_S: Final = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What to compile and where to pin it."""
+
+    maps_folder: str
+    programs_folder: str
+    connection_entries: int
+
+
+def compile_and_pin(job: Job) -> None:
+    """Run the job in a child process and wait for it.
+
+    Raises:
+        KernelError: Something is missing or refused; the message says what helps.
+    """
+    if not (_HEADERS / "linux/bpf.h").exists():
+        raise KernelError(
+            f"compile programs: no {_HEADERS}/linux/bpf.h: apt-get install linux-libc-dev"
+        )
+    try:
+        child = subprocess.run(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-m", __name__],
+            input=json.dumps(asdict(job)),
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise KernelError(f"compile programs: not done after {_TIMEOUT_S} s") from error
+    if child.returncode:
+        raise KernelError(_reason(child.stderr.strip()))
+
+
+def _reason(output: str) -> str:
+    """The child's own message stands last; what the compiler said goes before it."""
+    return f"load programs: {output or 'the child process died without a word'}"
+
+
+def _import_bcc() -> Any:  # noqa: ANN401 - bcc has no types; it is used in this file alone
+    try:
+        import bcc
+    except ImportError as error:
+        raise KernelError(
+            f"import bcc: {error}: apt-get install python3-bpfcc, then make setup"
+        ) from error
+    if not hasattr(bcc, "BPF"):
+        raise KernelError(
+            f"import bcc: {bcc.__file__} is another package of that name: pip uninstall bcc, "
+            "apt-get install python3-bpfcc, then make setup"
+        )
+    return bcc
+
+
+def _compile(bcc: Any, job: Job) -> Any:  # noqa: ANN401 - bcc has no types
+    os.environ["BCC_KERNEL_SOURCE"] = str(bpf.STUB)
+    flags = ["-idirafter", str(_HEADERS)]
+    multiarch = sysconfig.get_config_var("MULTIARCH") or f"{os.uname().machine}-linux-gnu"
+    flags += [f"-I{_HEADERS}/{multiarch}"]
+    flags += [f'-DPIN_FOLDER="{job.maps_folder}"', f"-DCONNECTION_ENTRIES={job.connection_entries}"]
+    try:
+        return bcc.BPF(text=one_text(bpf.SOURCES), cflags=flags)
+    except Exception as error:
+        raise KernelError(f"compile programs: {error}") from error
+
+
+def _replace_pin(fd: int, path: Path) -> None:
+    """Pin over what may be there: never a moment without one."""
+    fresh = path.with_name(f"{path.name}-new")
+    fresh.unlink(missing_ok=True)
+    syscall.pin(fd, fresh)
+    fresh.rename(path)
+
+
+def _run(job: Job) -> None:
+    bcc = _import_bcc()
+    module = _compile(bcc, job)
+    programs = {}
+    for name in bpf.PROGRAMS:
+        try:
+            programs[name] = module.load_func(name, bcc.BPF.SCHED_CLS).fd
+        except Exception as error:
+            raise KernelError(f"load program {name}: {error}") from error
+    _replace_pin(module[RING_MAP].get_fd(), Path(job.maps_folder) / RING_MAP)
+    for name, fd in programs.items():
+        _replace_pin(fd, Path(job.programs_folder) / name)
+
+
+def main() -> None:
+    """Read the job, do it, exit."""
+    try:
+        _run(Job(**json.load(sys.stdin)))
+    except (KernelError, OSError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""The kernel side of a node, as the server sees it: load, attach, fill the maps, read counters.
+
+In: what the node's endpoints, identities and policies are. Out: packets judged and forwarded by the
+programs, and samples in the rings that `observer.kernel.rings` reads. First start and takeover are
+one path: maps that are pinned already are used with what they hold, programs are replaced. What is
+attached goes on when this process is gone, until `remove`.
+"""
+
+import os
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+import bpf
+from observer.kernel import layout, pins, syscall
+from observer.kernel.compile import RING_MAP, Job, compile_and_pin
+from observer.kernel.links import Links
+from observer.kernel.source import enum_names
+from observer.kernel.sweep import Sweep, SweepReport, Timeouts
+from observer.kernel.tables import (
+    EndpointEntry,
+    EndpointTable,
+    IdentityTable,
+    Network,
+    PolicyTable,
+    Table,
+)
+from policy.entries import PolicyEntry
+
+__all__ = ["Datapath", "DatapathSettings", "EndpointEntry"]
+
+_SECOND_NS: Final = 1_000_000_000
+_FIRST: Final = bytes(4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatapathSettings:
+    """How the programs report and how long connections live."""
+
+    per_packet: bool = False
+    """An event for every packet instead of aggregated ones: costs a core at high rates."""
+    report_interval_ns: int = 5 * _SECOND_NS
+    """A busy connection is reported this often in each direction. As Hubble's default."""
+    tcp_idle_timeout_ns: int = 8000 * _SECOND_NS
+    """Silent TCP connections that were answered once: above the two hours of keepalive."""
+    other_idle_timeout_ns: int = 60 * _SECOND_NS
+    """Silent connections of other protocols, and TCP that was never answered."""
+    closed_timeout_ns: int = 10 * _SECOND_NS
+    """TCP after FIN both ways or RST: time for the last packets to pass."""
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """What the sweep needs of it."""
+        return Timeouts(
+            tcp_idle_ns=self.tcp_idle_timeout_ns,
+            other_idle_ns=self.other_idle_timeout_ns,
+            closed_ns=self.closed_timeout_ns,
+            quiet_ns=self.report_interval_ns,
+        )
+
+
+class Datapath:
+    """Programs and maps of one node. Not thread-safe. All methods raise KernelError."""
+
+    def __init__(self, *, held: pins.Pins, netns: Path | None) -> None:
+        """Open what is pinned; see `load`."""
+        self._pins = held
+        with ExitStack() as opened:
+            self._maps = {n: _open(held.maps / n, opened) for n in [*pins.LAYOUTS, RING_MAP]}
+            self._programs = {n: _open(held.programs / n, opened) for n in bpf.PROGRAMS}
+            self._links = Links(folder=held.links, programs=self._programs, netns=netns)
+            self._endpoints = EndpointTable(
+                by_address=self._table("endpoints"), by_device=self._table("devices")
+            )
+            self._policy = PolicyTable(self._table("policy"))
+            self._identities = IdentityTable(self._table("ipcache"))
+            self._sweep = Sweep(
+                map_fd=self._maps["connections"],
+                program_fd=self._programs["sweep"],
+                capacity=syscall.map_info(self._maps["connections"]).max_entries,
+            )
+            self._settings = DatapathSettings()
+            self.configure(self._settings)
+            self._links.take_over()
+            self._opened = opened.pop_all()
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        node: str,
+        bpffs: Path = pins.DEFAULT_BPFFS,
+        netns: Path | None = None,
+        conntrack_entries: int = 131072,
+    ) -> "Datapath":
+        """Compile and load the programs, pin them, and open the pins.
+
+        Args:
+            node: Name of the node; its pins stand under it.
+            bpffs: Where the BPF file system is, or shall be mounted.
+            netns: Namespace of the pods' host-side interfaces; None: this process's own.
+            conntrack_entries: Size of the connection map, if there is none yet; 240 bytes each.
+
+        Raises:
+            KernelError: Something is missing or refused; the message says what helps.
+        """
+        held = pins.take(node=node, bpffs=bpffs)
+        try:
+            compile_and_pin(
+                Job(
+                    maps_folder=str(held.maps),
+                    programs_folder=str(held.programs),
+                    connection_entries=conntrack_entries,
+                )
+            )
+            return cls(held=held, netns=netns)
+        except BaseException:
+            held.release()
+            raise
+
+    @property
+    def perf_map_fd(self) -> int:
+        """The map of rings by CPU."""
+        return self._maps[RING_MAP]
+
+    def install_ring(self, cpu: int, ring_fd: int) -> None:
+        """Let the programs on that CPU write into this ring (perf event)."""
+        syscall.update(self.perf_map_fd, struct.pack("=i", cpu), struct.pack("=i", ring_fd))
+
+    @property
+    def endpoint_ids(self) -> frozenset[int]:
+        """Endpoints that the maps hold, those of an earlier process included."""
+        return self._endpoints.ids()
+
+    def upsert_endpoint(self, entry: EndpointEntry) -> None:
+        """Add an endpoint, or change it to this."""
+        self._endpoints.put(entry)
+        self._bump()
+
+    def remove_endpoint(self, endpoint_id: int) -> None:
+        """Forget an endpoint and its rules; detach its interface first."""
+        self._endpoints.drop(endpoint_id)
+        self._policy.replace(endpoint_id, ())
+        self._bump()
+
+    def upsert_identity(self, network: Network, identity: int) -> None:
+        """Let addresses of this network have that identity, unless a longer one says otherwise."""
+        self.upsert_identities({network: identity})
+
+    def upsert_identities(self, identities: Mapping[Network, int]) -> None:
+        """The same for many networks: batched, one new revision."""
+        self._identities.put_all(identities)
+        self._bump()
+
+    def remove_identity(self, network: Network) -> None:
+        """Forget a network."""
+        self._identities.drop([network])
+        self._bump()
+
+    def replace_policy(self, endpoint_id: int, entries: Sequence[PolicyEntry]) -> None:
+        """Let exactly these entries hold for the endpoint, and judge its connections again."""
+        self._policy.replace(endpoint_id, entries)
+        self._bump()
+
+    def configure(self, settings: DatapathSettings) -> None:
+        """Change how the programs report."""
+        self._settings = settings
+        self._write_settings(self._revision)
+
+    def attach(self, ifindex: int) -> None:
+        """Attach the programs to the host side of a pod's interface."""
+        self._links.attach(ifindex)
+
+    def detach(self, ifindex: int) -> None:
+        """Take them off; one that is off, or gone, is no error."""
+        self._links.detach(ifindex)
+
+    def attached(self) -> frozenset[int]:
+        """Interfaces with both programs."""
+        return self._links.attached()
+
+    def counters(self) -> dict[str, int]:
+        """Counts since the maps were made, over all CPUs; drops as `drop_<reason>`."""
+        found = {
+            name: self._count("counters", index) for name, index in self._counter_names.items()
+        }
+        for name, index in self._drop_names.items():
+            found[f"drop_{name}"] = self._count("drops", index)
+        return found
+
+    def sweep(self, budget: int) -> SweepReport:
+        """Go on through the connections by about `budget` entries (4,096 take about 1 ms)."""
+        opened = self._count("counters", self._counter_names["connection_opened"])
+        removed = self._count("counters", self._counter_names["connection_removed"])
+        return self._sweep.slice(
+            budget=budget,
+            now_ns=time.monotonic_ns(),
+            held=opened - removed,
+            timeouts=self._settings.timeouts,
+        )
+
+    def close(self) -> None:
+        """Let go; programs, maps and links stay and work on."""
+        self._opened.close()
+        self._pins.release()
+
+    def remove(self) -> None:
+        """Take the programs off all interfaces and leave nothing behind."""
+        self._opened.close()
+        self._pins.remove()
+
+    @cached_property
+    def _counter_names(self) -> dict[str, int]:
+        return enum_names(bpf.INCLUDE / "counters.h", "counter", "COUNTER_")
+
+    @cached_property
+    def _drop_names(self) -> dict[str, int]:
+        return enum_names(bpf.INCLUDE / "reasons.h", "drop_reason", "DROP_")
+
+    @property
+    def _revision(self) -> int:
+        value = syscall.lookup(self._maps["settings_map"], _FIRST, layout.SETTINGS.itemsize)
+        return int(np.frombuffer(value, layout.SETTINGS)[0]["revision"])
+
+    def _bump(self) -> None:
+        """Let every connection be judged again with its next packet."""
+        self._write_settings((self._revision + 1) & 0xFFFFFFFF)
+
+    def _write_settings(self, revision: int) -> None:
+        value = np.zeros((), layout.SETTINGS)
+        value["report_interval_ns"] = self._settings.report_interval_ns
+        value["revision"] = revision
+        value["flags"] = layout.SETTING_PER_PACKET if self._settings.per_packet else 0
+        syscall.update(self._maps["settings_map"], _FIRST, value.tobytes())
+
+    def _count(self, map_name: str, index: int) -> int:
+        per_cpu = syscall.lookup(
+            self._maps[map_name], np.uint32(index).tobytes(), 8 * possible_cpus()
+        )
+        return int(np.frombuffer(per_cpu, np.uint64).sum())
+
+    def _table(self, name: str) -> Table:
+        _, key, value = pins.LAYOUTS[name]
+        return Table(name=name, fd=self._maps[name], key=key, value=value)
+
+
+def possible_cpus() -> int:
+    """How many values a per-CPU map has: CPUs that may ever appear."""
+    last = Path("/sys/devices/system/cpu/possible").read_text().strip().split(",")[-1]
+    return int(last.split("-")[-1]) + 1
+
+
+def _open(path: Path, opened: ExitStack) -> int:
+    fd = syscall.open_pin(path)
+    opened.callback(os.close, fd)
+    return fd
