@@ -22,23 +22,27 @@ _SLOT_BITS: Final = 16
 _MAX_BODY_BYTES: Final = 128
 _VERSIONS: Final = 4
 _MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
+_ZEROS: Final = bytes(8)
 _DESTINATION_TAG: Final = b"\x12"
 _TAGS_BYTES: Final = 2
 
 Piece = tuple[Objects, Lengths]
 
 
-def _text_fragment(word0: int, word1: int) -> bytes:
-    """Return the length-prefixed text of an address given as two words in native order."""
-    packed = np.array([word0, word1], np.uint64).tobytes()
+def _text_fragments(addresses: list[bytes]) -> list[bytes]:
+    """Return the length-prefixed texts of addresses of 16 bytes."""
+    texts = [_text(packed) for packed in addresses]
+    # Text and length are ASCII, so that they may be joined before they are encoded.
+    return [(chr(len(text)) + text).encode() for text in texts]
+
+
+def _text(packed: bytes) -> str:
     if packed.startswith(_MAPPED_PREFIX):
-        text = socket.inet_ntop(socket.AF_INET, packed[12:])
-    elif packed.startswith(bytes(8)):
+        return socket.inet_ntop(socket.AF_INET, packed[12:])
+    if packed.startswith(_ZEROS):
         # The C library writes the end of some of these as dotted IPv4, Hubble does not.
-        text = address_text(packed)
-    else:
-        text = socket.inet_ntop(socket.AF_INET6, packed)
-    return bytes((len(text),)) + text.encode()
+        return address_text(packed)
+    return socket.inet_ntop(socket.AF_INET6, packed)
 
 
 def _opening(body_bytes: int, ip_version: int, encrypted: int) -> bytes:
@@ -50,7 +54,7 @@ class AddressPieces:
     """Caches of one encoder."""
 
     def __init__(self, addresses: InternTable[bytes]) -> None:
-        self._texts = KeyFragments(slot_bits=_SLOT_BITS, build=_text_fragment)
+        self._texts = KeyFragments(slot_bits=_SLOT_BITS, build=_text_fragments)
         self.translated = RefFragments(addresses, _translated)
         self._openings = np.array(
             [

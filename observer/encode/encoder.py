@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from api.lane.wire import Framed, frame
+from api.lane.wire import PREFIX, PREFIX_BYTES, Framed, frame
 from api.proto.flow.flow_pb2 import Emitter, Flow
 from api.proto.observer.observer_pb2 import GetFlowsResponse
 from observer.encode.addresses import AddressPieces, Piece
@@ -22,7 +22,7 @@ from observer.encode.head import HeadRows
 from observer.encode.masks import FieldMask
 from observer.encode.messages import detail_flow, lost_response
 from observer.encode.plan import Plan
-from observer.encode.traits import NO_FLAGS, pack
+from observer.encode.traits import SAW_SEGMENT, pack
 from observer.encode.varint import length_field
 from observer.entities import LostEvents
 from observer.table.columns import EventKind, L4Kind, RowFlag
@@ -157,7 +157,7 @@ class FlowEncoder:
     def _head_rows(self, plan: Plan, columns: RowColumns, pieces: list[Piece]) -> HeadRows:
         l4_kind = columns("l4_kind")
         flags_bytes = _FLAGS_BYTES[columns("tcp_flags") & _TCP_FLAGS]
-        flags_bytes *= (l4_kind == L4Kind.TCP) & ~np.isin(columns("kind"), NO_FLAGS)
+        flags_bytes *= (l4_kind == L4Kind.TCP) & SAW_SEGMENT.take(columns("kind"))
         total = np.zeros(len(l4_kind), np.int64)
         for _, lengths in pieces:
             total += lengths
@@ -185,11 +185,15 @@ class FlowEncoder:
     def _encode_singly(
         self, positions: NDArray[np.int64], mask: FieldMask, *, details: bool
     ) -> Framed:
+        data = self.encode(positions, paths=None, details=details).data
         messages = []
-        for position in positions:
-            data = self.encode(position[np.newaxis], paths=None, details=details).data
-            response = GetFlowsResponse.FromString(data[5:])
+        start = 0
+        for _ in range(len(positions)):
+            _, size = PREFIX.unpack_from(data, start)
+            start += PREFIX_BYTES
+            response = GetFlowsResponse.FromString(data[start : start + size])
             messages.append(frame(_masked_response(response, mask)))
+            start += size
         return Framed(b"".join(messages), len(messages))
 
     def _plan(self, mask: FieldMask | None) -> Plan:

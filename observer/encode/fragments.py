@@ -31,15 +31,20 @@ class KeyFragments:
     So it never grows, and look-up is a handful of array operations.
     """
 
-    def __init__(self, *, slot_bits: int, build: Callable[[int, int], bytes]) -> None:
-        """Make an empty cache of 2**slot_bits slots over a function from key to fragment."""
+    def __init__(self, *, slot_bits: int, build: Callable[[list[bytes]], list[bytes]]) -> None:
+        """Make an empty cache of 2**slot_bits slots.
+
+        Args:
+            slot_bits: 1..32.
+            build: makes the fragments of keys, 16 bytes each: two words in native order.
+        """
         self._build = build
         self._shift = U64(64 - slot_bits)
         self._keys = np.zeros((2, 1 << slot_bits), U64)
         self._fragments = np.full(1 << slot_bits, b"", object)
         self._lengths: Lengths = np.zeros(1 << slot_bits, np.int32)
         # Key (0, 0) belongs into slot 0: every other slot's zeros can match nothing.
-        self._fragments[0] = build(0, 0)
+        self._fragments[0] = build([bytes(16)])[0]
         self._lengths[0] = len(self._fragments[0])
 
     def take(self, word0: NDArray[U64], word1: NDArray[U64]) -> tuple[Objects, Lengths]:
@@ -50,33 +55,25 @@ class KeyFragments:
         mixed ^= mixed >> U64(32)
         mixed *= _MIX[2]
         slots = (mixed >> self._shift).view(np.int64)
-        hits = (self._keys[0].take(slots) == word0) & (self._keys[1].take(slots) == word1)
+        hits = self._keys[0].take(slots) == word0
+        hits &= self._keys[1].take(slots) == word1
         fragments, lengths = self._fragments.take(slots), self._lengths.take(slots)
         if not hits.all():
             missed = np.flatnonzero(~hits)
-            self._fill(missed, slots, (word0, word1), fragments, lengths)
+            keys = np.stack((word0[missed], word1[missed]), axis=1)
+            fragments[missed], lengths[missed] = self._fill(slots[missed], keys)
         return fragments, lengths
 
-    def _fill(
-        self,
-        missed: NDArray[np.int64],
-        slots: NDArray[np.int64],
-        words: tuple[NDArray[U64], NDArray[U64]],
-        fragments: Objects,
-        lengths: Lengths,
-    ) -> None:
-        """Build what is missing, once for each key, also where two keys want the same slot."""
-        built: dict[tuple[int, int], bytes] = {}
-        keys = zip(words[0][missed].tolist(), words[1][missed].tolist(), strict=True)
-        for row, slot, key in zip(missed.tolist(), slots[missed].tolist(), keys, strict=True):
-            fragment = built.get(key)
-            if fragment is None:
-                fragment = built[key] = self._build(*key)
-                self._keys[:, slot] = key
-                self._fragments[slot] = fragment
-                self._lengths[slot] = len(fragment)
-            fragments[row] = fragment
-            lengths[row] = len(fragment)
+    def _fill(self, slots: NDArray[np.int64], keys: NDArray[U64]) -> tuple[Objects, Lengths]:
+        """Build what is missing; where two keys want one slot, the last one keeps it."""
+        built = self._build(keys.view("V16")[:, 0].tolist())
+        fragments = np.empty(len(built), object)
+        fragments[:] = built
+        lengths = np.fromiter(map(len, built), np.int32, len(built))
+        self._keys[:, slots] = keys.T
+        self._fragments[slots] = fragments
+        self._lengths[slots] = lengths
+        return fragments, lengths
 
 
 class RefFragments(Generic[T]):

@@ -36,9 +36,8 @@ _PORTS: Final = bytes((0x08, *bytes(_PORT_BYTES), 0x10, *bytes(_PORT_BYTES)))
 _L4: Final = bytes((0x32, 0, 0, 0)) + _PORTS
 _IGMP_CUT: Final = 1 + _PORT_BYTES
 """What lacks where the second number does: IGMP has only a type."""
-_HEX: Final = np.frombuffer("".join(f"{n:02x}" for n in range(256)).encode(), np.uint8).reshape(
-    256, 2
-)
+_HEX: Final = np.frombuffer("".join(f"{n:02x}" for n in range(256)).encode(), np.uint16)
+"""Both digits of each byte as one element."""
 _NS_PER_S: Final = 1_000_000_000
 
 
@@ -155,13 +154,14 @@ class HeadLayout:
         matrix[:, at : at + len(_STAMP)] = stamp
 
     def _write_ethernet(self, matrix: Bytes, macs: Bytes) -> None:
-        digits = _HEX[macs]
+        count = len(macs)
+        texts = np.full((count, 12, 3), ord(":"), np.uint8)
+        texts[:, :, :2] = _HEX.take(macs).view(np.uint8).reshape(count, 12, 2)
+        texts = texts.reshape(count, 2, 18)
         for side in range(2):
             # Tag and length of the field, then tag and length of each text.
             at = self._ethernet + 4 + side * (len(_MAC_TEXT) + 2)
-            for index in range(6):
-                start = at + 3 * index
-                matrix[:, start : start + 2] = digits[:, 6 * side + index]
+            matrix[:, at : at + len(_MAC_TEXT)] = texts[:, side, :-1]
 
     def _write_l4(self, matrix: Bytes, rows: HeadRows) -> None:
         inner = rows.tcp_flags_bytes + len(_PORTS)

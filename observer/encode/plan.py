@@ -25,6 +25,7 @@ from observer.encode.traits import Traits, tcp_flags_field, traits_flow
 from observer.table.interns import Interns, InternTable
 
 _TRAIT_SLOT_BITS: Final = 13
+_KNOWN_TRAITS: Final = 8_192
 
 _ROW_FIELDS: Final = ("time", "uuid", "ethernet", "IP", "l4", "ip_trace_id", "extensions")
 """Fields that differ from row to row: they are wanted whole or not at all, or it gets slow."""
@@ -45,8 +46,9 @@ _REF_FIELDS: Final = (
     "destination_service",
     "interface",
 )
-_ALLOWED: Final = (Verdict.FORWARDED, Verdict.REDIRECTED)
-_DENIED: Final = (Verdict.DROPPED, Verdict.AUDIT)
+_VERDICTS: Final = np.arange(256)
+_ALLOWED: Final = np.isin(_VERDICTS, (Verdict.FORWARDED, Verdict.REDIRECTED))
+_DENIED: Final = np.isin(_VERDICTS, (Verdict.DROPPED, Verdict.AUDIT))
 
 
 def _singular(field: str, message_of: Callable[[Any], Message]) -> Callable[[Any], Flow]:
@@ -83,7 +85,8 @@ class Plan:
                 constants=self._masked(_CONSTANT_FIELDS, constants),
             )
         )
-        self.traits = KeyFragments(slot_bits=_TRAIT_SLOT_BITS, build=self._trait_fragment)
+        self._known_traits: dict[bytes, bytes] = {}
+        self.traits = KeyFragments(slot_bits=_TRAIT_SLOT_BITS, build=self._build_traits)
         self.refs = dict(self._ref_fragments())
         self.policies = dict(self._policy_fragments())
 
@@ -121,13 +124,21 @@ class Plan:
         for field, fragments in self.policies.items():
             wanted = TrafficDirection.EGRESS if field[0] == "e" else TrafficDirection.INGRESS
             outcomes = _ALLOWED if field.endswith("allowed_by") else _DENIED
-            yield fragments, np.isin(verdict, outcomes) & (direction == wanted)
+            yield fragments, outcomes[verdict] & (direction == wanted)
 
     def _masked(self, fields: tuple[str, ...], flow: Flow) -> bytes:
         return _encode(flow, None if self._mask is None else self._mask.only(fields))
 
-    def _trait_fragment(self, word0: int, word1: int) -> bytes:
-        traits = Traits.unpack(word0, word1)
+    def _build_traits(self, keys: list[bytes]) -> list[bytes]:
+        """Encode traits; what is known is kept a second time, since each costs a message."""
+        known = self._known_traits
+        if len(known) > _KNOWN_TRAITS:
+            known.clear()
+        for key in set(keys).difference(known):
+            known[key] = self._trait_fragment(Traits.unpack(key))
+        return [known[key] for key in keys]
+
+    def _trait_fragment(self, traits: Traits) -> bytes:
         others = _ROW_FIELDS + _CONSTANT_FIELDS + _REF_FIELDS + _POLICY_FIELDS
         mask = None if self._mask is None else self._mask.without(others)
         opened = tcp_flags_field(traits) if self.wants("l4") else b""

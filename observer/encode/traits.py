@@ -34,8 +34,11 @@ _BYTES: Final = (
     "match_type",
     "trace_reason",
 )
-_TYPED: Final = (L4Kind.ICMPV4, L4Kind.ICMPV6, L4Kind.VRRP, L4Kind.IGMP)
-NO_FLAGS: Final = (EventKind.L7, EventKind.TRACE_SOCK)
+_NUMBERS: Final = np.arange(256)
+_IS_TYPED: Final = np.isin(_NUMBERS, (L4Kind.ICMPV4, L4Kind.ICMPV6, L4Kind.VRRP, L4Kind.IGMP))
+"""By l4_kind: whether the ports are a type and a code."""
+SAW_SEGMENT: Final = ~np.isin(_NUMBERS, (EventKind.L7, EventKind.TRACE_SOCK))
+"""By kind: whether a TCP row has flags, and not only ports that somebody told."""
 _REPLY: Final = 1
 
 Columns = Callable[[str], NDArray[Any]]
@@ -50,7 +53,7 @@ def pack(column: Columns) -> tuple[NDArray[U64], NDArray[U64]]:
     low[:, _BYTES.index("is_reply")] += 1
     high = np.empty((len(l4_kind), 4), np.uint16)
     high[:, 0] = column("tcp_flags")
-    typed = np.isin(l4_kind, _TYPED)
+    typed = _IS_TYPED.take(l4_kind)
     if typed.any():
         codes = (column("source_port") << 8) | (column("destination_port") & 0xFF)
         high[typed, 0] = codes[typed]
@@ -82,9 +85,10 @@ class Traits:
     ip_version: int
 
     @classmethod
-    def unpack(cls, word0: int, word1: int) -> "Traits":
-        """Return what `pack` packed."""
-        values = dict(zip(_BYTES, word0.to_bytes(8, "little"), strict=True))
+    def unpack(cls, key: bytes) -> "Traits":
+        """Return what `pack` packed: both words, 16 bytes."""
+        values = dict(zip(_BYTES, key[:8], strict=True))
+        word1 = int.from_bytes(key[8:], "little")
         values["is_reply"] -= 1
         return cls(
             **values,
@@ -99,7 +103,7 @@ class Traits:
     @property
     def has_tcp_flags(self) -> bool:
         """Whether a segment was seen, and not only its ports told."""
-        return self.l4_kind == L4Kind.TCP and self.kind not in NO_FLAGS
+        return self.l4_kind == L4Kind.TCP and bool(SAW_SEGMENT[self.kind])
 
 
 def tcp_flags_field(traits: Traits) -> bytes:
