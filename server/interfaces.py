@@ -9,6 +9,7 @@ else taken from the neighbour table. Next: server.endpoints.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import struct
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ class NodeInterfaces:
     """Reads the interfaces of one network namespace and tells when they change."""
 
     def __init__(self, netns: Path | None) -> None:
-        """Open the sockets; OSError names a namespace that cannot be entered."""
+        """Open the sockets; KernelError names a namespace that cannot be entered."""
         self._requests = netlink.Requests(netns)
         try:
             self._notices = netlink.open_socket(netns, groups=netlink.CHANGES)
@@ -133,8 +134,10 @@ class NodeInterfaces:
                 data = self._notices.recv(netlink.RECEIVE_BYTES)
             except BlockingIOError:
                 return matters
-            except OSError:  # ENOBUFS: so many changes that notices were lost
-                matters = True
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                matters = True  # so many changes that notices were lost
                 continue
             for message, _, _ in netlink.parse(data):
                 is_neighbour = message.kind in (netlink.RTM_NEWNEIGH, netlink.RTM_DELNEIGH)

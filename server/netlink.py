@@ -8,12 +8,12 @@ rtnetlink(7); native byte order. Next: server.interfaces.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import struct
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
+
+from observer.kernel.netns import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,9 +47,6 @@ ATTRIBUTE_TYPE_MASK = 0x3FFF
 RECEIVE_BYTES = 1 << 16
 REQUEST_TIMEOUT_S = 5.0
 MOST_REPEATS = 4
-CLONE_NEWNET = 0x4000_0000
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Message(NamedTuple):
@@ -61,47 +58,13 @@ class Message(NamedTuple):
     """The fixed header of its kind and the attributes behind it."""
 
 
-@contextmanager
-def network_namespace(path: Path | None) -> Iterator[None]:
-    """Be in the network namespace while the block runs; None: stay.
-
-    Moves the calling thread only. The block must not await: the thread would be elsewhere for
-    everybody. What is opened inside (sockets) stays in the namespace.
-
-    Raises:
-        OSError: There is no such namespace, or we may not enter it; names the path.
-    """
-    if path is None:
-        yield
-        return
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            _enter(there, str(path))
-        finally:
-            os.close(there)
-        try:
-            yield
-        finally:
-            _enter(home, "our own")
-    finally:
-        os.close(home)
-
-
-def _enter(descriptor: int, name: str) -> None:
-    if _libc.setns(descriptor, CLONE_NEWNET) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"enter network namespace: {os.strerror(number)}", name)
-
-
 def open_socket(netns: Path | None, *, groups: int = 0) -> socket.socket:
     """Open an rtnetlink socket in the namespace, listening to the groups of notices.
 
     Raises:
-        OSError: The namespace cannot be entered.
+        KernelError: The namespace cannot be entered.
     """
-    with network_namespace(netns):
+    with inside(netns):
         opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
     opened.bind((0, groups))
     return opened

@@ -8,6 +8,7 @@ server.endpoints. No I/O, no history.
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from observer.entities import Workload
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from policy.rules import Policy
     from server.cluster.objects import Address
+
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -87,7 +90,7 @@ class ClusterState:
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:
         """The namespace's labels; empty as long as it is not known."""
         found = self._namespaces.get(ObjectKey("Namespace", "", namespace))
-        return {} if found is None else found.labels
+        return NO_LABELS if found is None else found.labels
 
     def policies(self) -> tuple[Policy, ...]:
         """All policies, by name."""

@@ -1,0 +1,125 @@
+"""Keeps the datapath and the address book in step with the cluster and the node's interfaces.
+
+    cluster state ──► view (who is where) ──► enforcement ──► placement ──► datapath's maps, links
+    interfaces ─────────┘                                                   address book
+
+A round looks at everything and writes only differences; it runs when the state or an interface
+changes, several changes at a time. What fails is a problem named once in the log, and is tried
+again in the next round; nothing here ends the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from server.book import BookWriter
+from server.enforcement import PolicyBook
+from server.interfaces import Interfaces
+from server.maps import MapWriter
+from server.mirror import REFUSALS, Pace
+from server.placement import place_all
+from server.problems import Problems
+from server.view import Viewer
+
+if TYPE_CHECKING:
+    from observer.addresses import AddressBook
+    from server.cluster.state import ClusterState
+    from server.maps import EndpointMaps
+
+SETTLE_S = 0.01
+"""An interface comes with a dozen notices: wait for the rest of them."""
+NO_INTERFACES = Interfaces(links={}, routes={}, neighbours={}, addresses=frozenset())
+
+
+class InterfaceSource(Protocol):
+    """Where pictures of the node's interfaces come from: server.interfaces.NodeInterfaces."""
+
+    async def read(self) -> Interfaces:
+        """Take a picture; OSError if the kernel refuses."""
+
+    async def changed(self) -> None:
+        """Wait until something may have changed since the last call."""
+
+
+class EndpointManager:
+    """Reconciles one node, for as long as `run` runs."""
+
+    def __init__(
+        self,
+        *,
+        node_name: str,
+        cluster_name: str,
+        state: ClusterState,
+        book: AddressBook,
+        datapath: EndpointMaps | None,
+        interfaces: InterfaceSource | None,
+    ) -> None:
+        """Take what to reconcile; without datapath and interfaces (a replay) only the book."""
+        self.ready = asyncio.Event()
+        """Set when the first round that was asked for is done."""
+        self.problems = Problems()
+        self._state = state
+        self._viewer = Viewer(
+            node_name=node_name, cluster_name=cluster_name, problems=self.problems
+        )
+        self._policies = PolicyBook()
+        self._book = BookWriter(book, self.problems)
+        self._maps = None if datapath is None else MapWriter(datapath, self.problems)
+        self._source = interfaces
+        self._picture = NO_INTERFACES
+        self._due = asyncio.Event()
+
+    def state_changed(self) -> None:
+        """Say that the cluster's state has changed: a round is due."""
+        self._due.set()
+
+    async def run(self) -> None:
+        """Reconcile whenever something has changed, until cancelled.
+
+        Nothing happens before the state has been told to be there: what an earlier process left
+        would be taken down for want of pods.
+        """
+        await self._due.wait()
+        async with asyncio.TaskGroup() as group:
+            if self._source is not None:
+                group.create_task(self._watch(self._source))
+            while True:
+                await self._due.wait()
+                self._due.clear()
+                await self.reconcile()
+                self.ready.set()
+
+    async def reconcile(self) -> None:
+        """Do one round; can be cancelled between any two writes, the next round goes on."""
+        pace = Pace()
+        picture = await self._look()
+        try:
+            view = await self._viewer.draw(self._state, picture.addresses, pace)
+        except ValueError as error:
+            self.problems.meet("cluster", str(error))
+            self.problems.end_round()
+            return
+        enforcement = await self._policies.enforce(self._state.policies(), view, pace)
+        names = {link.index: link.name for link in picture.links.values()}
+        await self._book.put(view, enforcement, names, pace)
+        if self._maps is not None:
+            placed = place_all(view.local, picture, enforcement, self.problems)
+            await self._maps.write(view, placed, pace)
+        await self._book.drop(view, enforcement, names, pace)
+        self.problems.end_round()
+
+    async def _watch(self, source: InterfaceSource) -> None:
+        while True:
+            await source.changed()
+            await asyncio.sleep(SETTLE_S)
+            self._due.set()
+
+    async def _look(self) -> Interfaces:
+        """Take a picture of the interfaces; the last one if that fails."""
+        if self._source is not None:
+            try:
+                self._picture = await self._source.read()
+            except REFUSALS as error:
+                self.problems.meet("interfaces", f"read: {error}")
+        return self._picture

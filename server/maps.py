@@ -1,0 +1,133 @@
+"""Writes what a view of the node says into the datapath: endpoints, policies, identities, links.
+
+In: `NodeView` and the endpoints that could be placed. Out: calls of the datapath for what differs.
+A pod's policy and endpoint are there before its address is known by its identity, and its interface
+is attached last; removals go the other way round. What an earlier process left is taken over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Protocol
+
+from server.mirror import Mirror, one_by_one
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from ipaddress import IPv4Network, IPv6Network
+
+    from observer.kernel.datapath import EndpointEntry
+    from policy.entries import PolicyEntry
+    from server.cluster.objects import Address
+    from server.mirror import Pace
+    from server.placement import PlacedEndpoint
+    from server.problems import Problems
+    from server.view import NodeView
+
+IDENTITY_BATCH = 256
+"""Addresses written to the kernel at once: about 100 µs."""
+
+
+class EndpointMaps(Protocol):
+    """The part of observer.kernel.datapath.Datapath that is written here; raises KernelError."""
+
+    @property
+    def endpoint_ids(self) -> frozenset[int]:
+        """Endpoints that the maps hold, those of an earlier process included."""
+
+    def upsert_endpoint(self, entry: EndpointEntry) -> None:
+        """Add an endpoint, or change it to this."""
+
+    def remove_endpoint(self, endpoint_id: int) -> None:
+        """Forget an endpoint and its rules."""
+
+    def upsert_identities(self, identities: Mapping[IPv4Network | IPv6Network, int]) -> None:
+        """Let addresses of these networks have these identities."""
+
+    def remove_identity(self, network: IPv4Network | IPv6Network) -> None:
+        """Forget a network."""
+
+    def replace_policy(self, endpoint_id: int, entries: Sequence[PolicyEntry]) -> None:
+        """Let exactly these entries hold for the endpoint."""
+
+    def attach(self, ifindex: int) -> None:
+        """Attach the programs to the host side of a pod's interface, if they are not."""
+
+    def detach(self, ifindex: int) -> None:
+        """Take them off; one that is gone is no error."""
+
+    def attached(self) -> frozenset[int]:
+        """Interfaces with the programs."""
+
+
+class MapWriter:
+    """Writes endpoints, identities and policies into the datapath."""
+
+    def __init__(self, maps: EndpointMaps, problems: Problems) -> None:
+        self._maps = maps
+        self._identities: Mirror[Address, int] = Mirror(
+            "address",
+            put=lambda entries: maps.upsert_identities(
+                {ip_network(address): identity for address, identity in entries.items()}
+            ),
+            drop=lambda address: maps.remove_identity(ip_network(address)),
+            problems=problems,
+            batch=IDENTITY_BATCH,
+        )
+        self._endpoints: Mirror[int, PlacedEndpoint | None] = Mirror(
+            "endpoint",
+            put=one_by_one(self._put_endpoint),
+            drop=maps.remove_endpoint,
+            problems=problems,
+        )
+        self._links: Mirror[int, bytes] = Mirror(
+            "interface",
+            put=one_by_one(lambda ifindex, _: maps.attach(ifindex)),
+            drop=maps.detach,
+            problems=problems,
+        )
+        # Left by an earlier process: known to be there, written anew or removed in the first round.
+        self._endpoints.held = dict.fromkeys(maps.endpoint_ids)
+        self._links.held = dict.fromkeys(maps.attached(), b"")
+
+    async def write(
+        self,
+        view: NodeView,
+        placed: Mapping[int, PlacedEndpoint],
+        pace: Pace,
+    ) -> None:
+        """Bring the maps and links to what the view says."""
+        await self._links.drop_rest(_links_of(placed), pace)
+        await self._endpoints.drop_rest(placed, pace)
+        await self._endpoints.put_all(placed, pace)
+        await self._identities.put_all(view.addresses, pace)
+        await self._identities.drop_rest(view.addresses, pace)
+        written = {i: each for i, each in placed.items() if self._endpoints.holds(i, each)}
+        await self._links.put_all(_links_of(written), pace)
+
+    def _put_endpoint(self, endpoint_id: int, new: PlacedEndpoint | None) -> None:
+        """Write an endpoint so that nothing is denied, nor let pass, that neither state does.
+
+        A direction that is no longer enforced is opened before its entries go; one that becomes
+        enforced has its entries first.
+        """
+        if new is None:
+            return
+        old = self._endpoints.held.get(endpoint_id)
+        if old is not None:
+            opened = replace(
+                old.entry,
+                enforce_ingress=old.entry.enforce_ingress and new.entry.enforce_ingress,
+                enforce_egress=old.entry.enforce_egress and new.entry.enforce_egress,
+            )
+            if opened != old.entry:
+                self._maps.upsert_endpoint(opened)
+        if old is None or old.policy != new.policy or not self._endpoints.holds(endpoint_id, old):
+            self._maps.replace_policy(endpoint_id, new.policy)
+        self._maps.upsert_endpoint(new.entry)
+
+
+def _links_of(placed: Mapping[int, PlacedEndpoint]) -> dict[int, bytes]:
+    """Interfaces by index; with their MAC, since an index may come to be another interface's."""
+    return {each.entry.ifindex: each.entry.host_mac for each in placed.values()}

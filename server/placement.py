@@ -1,0 +1,103 @@
+"""Local pods ↔ interfaces: behind which device a pod is, and what its MAC address is.
+
+In: a pod, a picture of the node's interfaces and what is enforced. Out: the endpoint as the
+datapath must know it, or the reason why it cannot be placed. Next: server.maps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
+
+from observer.kernel.datapath import EndpointEntry
+from policy.entries import Direction
+from server.cluster.read import INTERFACE_ANNOTATION
+
+if TYPE_CHECKING:
+    from policy.entries import PolicyEntry
+    from server.enforcement import Enforcement
+    from server.interfaces import Interfaces, Link
+    from server.problems import Problems
+    from server.view import LocalPod
+
+
+class PlacementError(Exception):
+    """The pod cannot be connected yet; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedEndpoint:
+    """A local pod as the datapath must know it."""
+
+    entry: EndpointEntry
+    policy: tuple[PolicyEntry, ...]
+
+
+def place_all(
+    local: tuple[LocalPod, ...],
+    interfaces: Interfaces,
+    enforcement: Enforcement,
+    problems: Problems,
+) -> dict[int, PlacedEndpoint]:
+    """The endpoints of all pods that can be placed, by id; the others are problems."""
+    placed: dict[int, PlacedEndpoint] = {}
+    taken: dict[int, LocalPod] = {}
+    for pod in sorted(local, key=lambda each: each.pod.key):
+        try:
+            link = find_link(pod, interfaces)
+            entry = _entry(pod, link, _pod_mac(pod, link, interfaces), enforcement)
+            other = taken.setdefault(link.index, pod)
+            if other is not pod:
+                raise PlacementError(f"interface {link.name} leads to {other.pod.key} already")
+        except PlacementError as error:
+            problems.meet(str(pod.pod.key), f"not connected: {error}")
+        else:
+            policy = enforcement.entries[pod.identity]
+            placed[pod.endpoint_id] = PlacedEndpoint(entry=entry, policy=policy)
+    return placed
+
+
+def find_link(pod: LocalPod, interfaces: Interfaces) -> Link:
+    """The host-side interface: the one named by annotation, else where the pod's route leads.
+
+    Raises:
+        PlacementError: There is no such interface.
+    """
+    name = pod.pod.interface
+    if name:
+        for link in interfaces.links.values():
+            if link.name == name:
+                return link
+        raise PlacementError(f"no interface of the name that {INTERFACE_ANNOTATION} gives: {name}")
+    for address in pod.addresses:
+        found = interfaces.links.get(interfaces.routes.get(address, 0))
+        if found is not None:
+            return found
+    raise PlacementError(f"no route to {', '.join(map(str, pod.addresses))} alone")
+
+
+def _pod_mac(pod: LocalPod, link: Link, interfaces: Interfaces) -> bytes:
+    """The MAC of the pod's end: as the peer link has it, else as the neighbour table does."""
+    if link.peer_mac is not None:
+        return link.peer_mac
+    for address in pod.addresses:
+        found = interfaces.neighbours.get((link.index, address))
+        if found is not None:
+            return found
+    raise PlacementError(f"no MAC address known behind interface {link.name}")
+
+
+def _entry(pod: LocalPod, link: Link, mac: bytes, enforcement: Enforcement) -> EndpointEntry:
+    enforced = enforcement.directions[pod.identity]
+    return EndpointEntry(
+        endpoint_id=pod.endpoint_id,
+        identity=pod.identity,
+        ifindex=link.index,
+        ipv4=next((each for each in pod.addresses if isinstance(each, IPv4Address)), None),
+        ipv6=next((each for each in pod.addresses if isinstance(each, IPv6Address)), None),
+        mac=mac,
+        host_mac=link.mac,
+        enforce_ingress=Direction.INGRESS in enforced,
+        enforce_egress=Direction.EGRESS in enforced,
+    )
