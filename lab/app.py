@@ -16,7 +16,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lab.errors import LabError, ProcessError
 from lab.namespaces import enter
@@ -26,10 +26,20 @@ from lab.status import report
 from lab.traffic import run_traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 DEFAULT_RUN = "lab"
 NODE_PREFIX = "node/"
+
+
+class Action(NamedTuple):
+    """One word after `hubble-lab`."""
+
+    do: Callable[[argparse.Namespace], int]
+    """Does it and gives the exit status."""
+
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    help: str
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,58 +132,68 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
+def _up_arguments(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("file", nargs="?", metavar="FILE", help="YAML file of Kubernetes objects")
+    source.add_argument("--scenario", default="empire", help="one that comes with Leavitt (empire)")
+    parser.add_argument(
+        "--plain", action="store_true", help="route without a datapath: no server needed, no policy"
+    )
+    _run_argument(parser)
+
+
+def _exec_arguments(parser: argparse.ArgumentParser) -> None:
+    _run_argument(parser)
+    parser.add_argument("target", metavar="POD", help="NAME, NAMESPACE/NAME or node/NAME")
+    parser.add_argument(
+        "command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what to run there"
+    )
+
+
+def _demo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--duration", type=_seconds, metavar="SECONDS", help="end by itself after")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave lab and server running at the end"
+    )
+
+
+def _serve_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("program", choices=["deathstar", "dns"])
+    parser.add_argument(
+        "--state",
+        default=os.environ.get("HUBBLE_LAB_STATE", "."),
+        metavar="FOLDER",
+        help="the objects that dns answers from ($HUBBLE_LAB_STATE, set in every pod)",
+    )
+
+
+def _run_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--run", metavar="ID", help="which lab, 1 to 8 letters or digits (the only one there is)"
+    )
+
+
+ACTIONS: dict[str, Action] = {
+    "up": Action(_up, _up_arguments, "build a lab"),
+    "down": Action(_down, _run_argument, "take a lab away, with everything it started"),
+    "status": Action(_status, _run_argument, "show labs, pods, addresses and programs"),
+    "exec": Action(_exec, _exec_arguments, "run a command in a pod or a node"),
+    "demo": Action(_demo, _demo_arguments, "a lab with hubble-server, traffic and a live view"),
+    "traffic": Action(_traffic, _run_argument, "make the demo's traffic in a lab that is up"),
+    "serve": Action(_serve, _serve_arguments, "run a program of the scenarios (inside a pod)"),
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hubble-lab", description="A cluster on one machine: nodes and pods as namespaces."
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-
-    up = actions.add_parser("up", help="build a lab")
-    source = up.add_mutually_exclusive_group()
-    source.add_argument("file", nargs="?", metavar="FILE", help="YAML file of Kubernetes objects")
-    source.add_argument("--scenario", default="empire", help="one that comes with Leavitt (empire)")
-    up.add_argument(
-        "--plain", action="store_true", help="route without a datapath: no server needed, no policy"
-    )
-    _add_run(up)
-    up.set_defaults(action=_up)
-
-    down = actions.add_parser("down", help="take a lab away, with everything it started")
-    _add_run(down)
-    down.set_defaults(action=_down)
-
-    status = actions.add_parser("status", help="show labs, pods, addresses and programs")
-    _add_run(status)
-    status.set_defaults(action=_status)
-
-    run = actions.add_parser("exec", help="run a command in a pod or a node")
-    _add_run(run)
-    run.add_argument("target", metavar="POD", help="NAME, NAMESPACE/NAME or node/NAME")
-    run.add_argument(
-        "command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what to run there"
-    )
-    run.set_defaults(action=_exec)
-
-    demo = actions.add_parser("demo", help="a lab with hubble-server, traffic and a live view")
-    demo.add_argument("--duration", type=_seconds, metavar="SECONDS", help="end by itself after")
-    demo.add_argument("--keep", action="store_true", help="leave lab and server running at the end")
-    demo.set_defaults(action=_demo)
-
-    traffic = actions.add_parser("traffic", help="make the demo's traffic in a lab that is up")
-    _add_run(traffic)
-    traffic.set_defaults(action=_traffic)
-
-    serve = actions.add_parser("serve", help="run a program of the scenarios (inside a pod)")
-    serve.add_argument("program", choices=["deathstar", "dns"])
-    serve.add_argument("--state", default=os.environ.get("HUBBLE_LAB_STATE", "."), metavar="FOLDER")
-    serve.set_defaults(action=_serve)
+    for name, action in ACTIONS.items():
+        one = actions.add_parser(name, help=action.help, description=action.help)
+        action.add_arguments(one)
+        one.set_defaults(action=action.do)
     return parser
-
-
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--run", metavar="ID", help="which lab, 1 to 8 letters or digits (the only one there is)"
-    )
 
 
 def _seconds(text: str) -> float:

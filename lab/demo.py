@@ -21,6 +21,7 @@ from api.lane.client import Channel
 from api.lane.status import RpcError
 from api.proto.health.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from lab.errors import LabError, ProcessError
+from lab.processes import record
 from lab.runs import Run
 from lab.session import SCENARIOS, build, publish, scenario, take_down
 from lab.traffic import check_commands
@@ -145,6 +146,7 @@ async def _serves(channel: Channel) -> bool:
 async def _view(lab: Lab) -> None:
     """Show flows on our own output until the viewer ends. ProcessError if a program dies."""
     viewer = await asyncio.create_subprocess_exec(_path("hubble"), "observe", "--follow")
+    record(lab.run.processes, viewer.pid, "viewer")
     try:
         while viewer.returncode is None:
             lab.check_processes()
@@ -167,10 +169,10 @@ async def _end_viewer(viewer: asyncio.subprocess.Process) -> None:
 
 @contextmanager
 def _cancelled_by_signals() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into a regular end of the block, at its next await."""
+    """Let SIGINT, SIGTERM and a closed terminal end the block in order, at its next await."""
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None, "runs in a task"  # noqa: S101 - for the type checker
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, task.cancel)
     # They stay set: an impatient second Ctrl-C must not cut the taking down short.
     with suppress(asyncio.CancelledError):

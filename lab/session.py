@@ -149,6 +149,9 @@ class Lab:
                 )
             except OSError as error:
                 raise ProcessError(f"start {name}: {command[0]}: {error.strerror}") from None
+            except subprocess.SubprocessError as error:
+                # All that Python says of an error on the way into a pod.
+                raise ProcessError(f"start {name}: cannot enter its pod: {error}") from None
         record(self.run.processes, process.pid, name)
         self._started.append((name, process))
         return process
