@@ -1,0 +1,85 @@
+"""The recorded mix as a file that `hubble-server --replay` plays: objects first, then samples."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from bench.cluster import Numbers, objects_of
+from bench.errors import WrongAnswerError
+from bench.ingest_node import SEED
+from bench.workload import SyntheticNode
+from observer.decode.layout import DROP, EXT, TRACE, VERDICT
+from observer.kernel.recording import RecordedChange, Recorder
+from observer.samples import EXT_BYTES, SampleBatch
+
+_CHUNK: Final = 16_384
+_EXT_VERSION_AT: Final = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A recording and what is in it."""
+
+    path: Path
+    batches: tuple[SampleBatch, ...]
+
+
+def record(path: Path, *, samples: int, batch_rows: int = 4_096) -> Recorded:
+    """Write a recording of so many samples; 0 leaves the cluster's objects alone.
+
+    Raises:
+        WrongAnswerError: the disk was too slow, so samples are missing.
+    """
+    node = SyntheticNode(SEED)
+    numbers = Numbers.of(node)
+    recorder = Recorder(path)
+    for document in objects_of(node):
+        recorder.change(RecordedChange(change="ADDED", object=document))
+    batches = tuple(_batches(node, numbers, samples, batch_rows))
+    for batch in batches:
+        recorder.batch(batch)
+    recorder.close()
+    if recorder.dropped:
+        raise WrongAnswerError(f"record mix: {recorder.dropped} samples not written to {path}")
+    return Recorded(path=path, batches=batches)
+
+
+def _batches(
+    node: SyntheticNode, numbers: Numbers, samples: int, batch_rows: int
+) -> Iterator[SampleBatch]:
+    for start in range(0, samples, _CHUNK):
+        whole = node.batch(min(_CHUNK, samples - start))
+        _renumber(whole, numbers)
+        for first in range(0, len(whole), batch_rows):
+            rows = slice(first, first + batch_rows)
+            yield SampleBatch(
+                samples=whole.samples[rows],
+                mono_ns=whole.mono_ns[rows],
+                cpus=whole.cpus[rows],
+                wall_offset_ns=whole.wall_offset_ns,
+            )
+
+
+def _renumber(batch: SampleBatch, numbers: Numbers) -> None:
+    """Put the server's identities, endpoint ids and cookies into the samples, in place."""
+    for kind, header, identities in (
+        (1, DROP, ("src_label", "dst_label")),
+        (4, TRACE, ("src_label", "dst_label")),
+        (5, VERDICT, ("remote_label",)),
+    ):
+        plain = (batch.samples[:, 0] == kind) & (batch.samples[:, _EXT_VERSION_AT] == 1)
+        rows = np.flatnonzero(plain)
+        size = header.itemsize
+        found = batch.samples[rows, :size].view(header)[:, 0]
+        for field in identities:
+            found[field] = numbers.identities[found[field]]
+        found["common"]["source"] = numbers.endpoint_ids[found["common"]["source"]]
+        if kind == 5:
+            found["cookie"] = numbers.cookies[found["cookie"]]
+        batch.samples[rows, :size] = found.view(np.uint8).reshape(len(rows), size)
+        ext = batch.samples[rows, size : size + EXT_BYTES].view(EXT)[:, 0]
+        ext["rule_cookie"] = numbers.cookies[ext["rule_cookie"]]
+        batch.samples[rows, size : size + EXT_BYTES] = ext.view(np.uint8).reshape(len(rows), -1)
