@@ -20,7 +20,7 @@ class Limits:
     stream_window_bytes: int = 4 << 20
     """HTTP/2 window a peer gets for each stream, bytes: what may wait unread per call."""
 
-    connection_window_bytes: int = 8 << 20
+    connection_window_bytes: int = 16 << 20
     """HTTP/2 window a peer gets for a connection, bytes; at least the protocol's 65,535."""
 
     max_streams: int = 100
@@ -59,3 +59,9 @@ class Limits:
         if self.connection_window_bytes < 65_535:
             given = self.connection_window_bytes
             raise ValueError(f"set connection_window_bytes: need at least 65535, got {given}")
+
+
+SERVER_LIMITS = Limits(stream_window_bytes=256 << 10, connection_window_bytes=1 << 20)
+"""What a server uses by default: requests are small, and unread ones are memory a stranger takes.
+
+A request larger than its window still arrives, its window is given back while it comes in."""

@@ -19,7 +19,7 @@ from api.lane.address import TcpAddress, UnixAddress, parse_address
 from api.lane.call import RESPONSE_HEADERS, Call, Method, refusal_of, run_method, status_headers
 from api.lane.conn import MAX_STREAM_ID, Connection
 from api.lane.guard import NO_ERROR, REFUSED_STREAM, Refusal
-from api.lane.limits import Limits
+from api.lane.limits import SERVER_LIMITS, Limits
 from api.lane.listen import bound_address, listening_socket
 from api.lane.status import Code, RpcError
 from api.lane.stream import Stream
@@ -68,7 +68,7 @@ class Server:
         self,
         methods: Mapping[str, Method],
         *,
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limits: Limits = SERVER_LIMITS,
         initial_metadata: Metadata = (),
     ) -> None:
         self.methods = dict(methods)

@@ -53,7 +53,7 @@ def http2(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
 
 
 def intake(sink: Recorder, *, preface: bytes = b"", **limits: int) -> Intake:
-    return Intake(sink, preface=preface, limits=Limits(**limits), clock=lambda: 7.0)  # type: ignore[arg-type]
+    return Intake(sink, preface=preface, limits=Limits(**limits), clock=lambda: 7.0)
 
 
 DATA = st.builds(
@@ -78,7 +78,8 @@ GOAWAY = st.builds(
     st.integers(0, 20),
     st.binary(max_size=9),
 )
-UNKNOWN = st.builds(lambda kind: (http2(kind, 0, 1, b"grease"), []), st.integers(10, 255))
+NOTHING: list[Event] = []
+UNKNOWN = st.builds(lambda kind: (http2(kind, 0, 1, b"grease"), NOTHING), st.integers(10, 255))
 OTHER = st.builds(
     lambda kind, flags, payload: (
         (wire := http2(kind, flags, 1, payload)),
@@ -176,7 +177,7 @@ def feed_cut(reader: Intake, data: bytes, cut: int) -> None:
 )
 def test_floods_are_refused(wire: bytes, limit: str, reason: Refusal) -> None:
     now = 0.0
-    limits = Limits(**{limit: 50})  # type: ignore[arg-type]
+    limits = Limits(**{limit: 50})
     reader = Intake(Recorder(), preface=b"", limits=limits, clock=lambda: now)
     for _ in range(5):
         now += 1.0

@@ -48,7 +48,7 @@ def test_a_port_in_use_is_named() -> None:
 
 
 def test_an_unknown_host_is_named() -> None:
-    with pytest.raises(OSError, match="listen on no.such.host.invalid:1: "):
+    with pytest.raises(OSError, match=r"listen on no\.such\.host\.invalid:1: "):
         listening_socket(parse_address("no.such.host.invalid:1"))
 
 

@@ -78,12 +78,13 @@ async def test_requests_that_cross_the_goaway_are_served(serve: Serve) -> None:
     reader, writer = await asyncio.open_connection(host, int(port))
     peer = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
     peer.initiate_connection()
+    peer.ping(bytes(8))
     writer.write(peer.data_to_send())
-    await reader.readexactly(9)
-    while server.statistics().connections_open == 0 or not all(
-        each._ready for each in server.connections
+    while not any(
+        isinstance(event, h2.events.PingAckReceived)
+        for event in peer.receive_data(await reader.read(1000))
     ):
-        await asyncio.sleep(0.001)
+        pass
     stopping = asyncio.get_running_loop().create_task(server.stop(10))
     await asyncio.sleep(0)
     headers = {
