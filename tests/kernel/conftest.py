@@ -1,0 +1,19 @@
+"""One bed for all tests of this folder; each test finds it as after start."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kernel.bed import Bed, make_bed
+
+
+@pytest.fixture(scope="session")
+def shared_bed() -> Iterator[Bed]:
+    with make_bed() as bed:
+        yield bed
+
+
+@pytest.fixture
+def bed(shared_bed: Bed) -> Bed:
+    shared_bed.reset()
+    return shared_bed

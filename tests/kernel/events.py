@@ -1,0 +1,114 @@
+"""Samples read by plain struct unpacking from bpf/include/events.h: independent of the decoder."""
+
+import struct
+from dataclasses import dataclass
+
+HEADER_BYTES = {1: 48, 4: 56, 5: 40}
+SAMPLE_BYTES = 216
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One sample, fields of all three kinds side by side."""
+
+    kind: str
+    subtype: int
+    endpoint: int
+    source_identity: int = 0
+    destination_identity: int = 0
+    destination_endpoint: int = 0
+    reason: int = 0
+    line: int = 0
+    file: int = 0
+    ifindex: int = 0
+    ipv6: bool = False
+    remote: int = 0
+    verdict: int = 0
+    port: int = 0
+    protocol: int = 0
+    direction: int = 0
+    match: int = 0
+    cookie: int = 0
+    bytes: int = 0
+    packets: int = 0
+    rule_cookie: int = 0
+    rtt_ns: int = 0
+    vlan: int = 0
+    swept: bool = False
+    packet: bytes = b""
+    length: int = 0
+    tail: bytes = b""
+
+    @property
+    def name(self) -> str:
+        """As people read it: `verdict ingress allowed`, `drop 133`, `to-endpoint new`."""
+        if self.kind == "verdict":
+            way = {1: "ingress", 2: "egress"}[self.direction]
+            return f"verdict {way} {'allowed' if self.verdict == 0 else self.verdict}"
+        if self.kind == "drop":
+            return f"drop {self.subtype}"
+        point = {0: "to-endpoint", 3: "to-stack"}[self.subtype]
+        reason = {0: "new", 1: "established", 2: "reply", 3: "related"}[self.reason]
+        return f"{point} {reason}"
+
+
+def read_event(sample: bytes) -> Event:
+    """Take a sample of SAMPLE_BYTES apart."""
+    assert len(sample) == SAMPLE_BYTES
+    kind, subtype, source, _hash, length, captured, version, ext = struct.unpack_from(
+        "=BBHIIHBB", sample
+    )
+    assert ext == 1
+    at = HEADER_BYTES[kind]
+    size, packets, rule, rtt, vlan, flags = struct.unpack_from("=QIIIHB", sample, at)
+    packet = sample[at + 32 : at + 32 + captured]
+    tail = sample[at + 32 + captured :]
+    extra = {
+        "bytes": size,
+        "packets": packets,
+        "rule_cookie": rule,
+        "rtt_ns": rtt,
+        "vlan": vlan & 0xFFF if flags & 1 else 0,
+        "swept": bool(flags & 2),
+    }
+    rest = {"packet": packet, "length": length, "tail": tail}
+    if kind == 1:
+        assert version == 3
+        src, dst, dst_id, line, file, _, ifindex, ip_flags = struct.unpack_from(
+            "=IIIHBbIB", sample, 16
+        )
+        fields = {
+            "source_identity": src,
+            "destination_identity": dst,
+            "destination_endpoint": dst_id,
+            "line": line,
+            "file": file,
+            "ifindex": ifindex,
+            "ipv6": bool(ip_flags & 1),
+        }
+    elif kind == 4:
+        assert version == 2
+        src, dst, dst_id, reason, ip_flags, ifindex = struct.unpack_from("=IIHBBI", sample, 16)
+        fields = {
+            "source_identity": src,
+            "destination_identity": dst,
+            "destination_endpoint": dst_id,
+            "reason": reason,
+            "ifindex": ifindex,
+            "ipv6": bool(ip_flags & 1),
+        }
+    else:
+        assert version == 1
+        remote, verdict, port, protocol, bits = struct.unpack_from("=IiHBB", sample, 16)
+        fields = {
+            "remote": remote,
+            "verdict": verdict,
+            "port": port,
+            "protocol": protocol,
+            "direction": bits & 3,
+            "ipv6": bool(bits & 4),
+            "match": bits >> 3 & 7,
+            "cookie": struct.unpack_from("=I", sample, 32)[0],
+        }
+    name = {1: "drop", 4: "trace", 5: "verdict"}[kind]
+    return Event(kind=name, subtype=subtype, endpoint=source, **fields, **extra, **rest)  # type: ignore[arg-type]
