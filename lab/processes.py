@@ -129,8 +129,14 @@ def _signal(handles: Iterable[int], number: signal.Signals) -> None:
 
 def _wait(handles: list[int], timeout_s: float) -> list[int]:
     """Wait until processes have ended; give those that have not in time."""
+    # Not select(): it cannot watch descriptors above 1023.
+    poller = select.poll()
+    for handle in handles:
+        poller.register(handle, select.POLLIN)
     alive = set(handles)
     deadline = time.monotonic() + timeout_s
     while alive and (left_s := deadline - time.monotonic()) > 0:
-        alive.difference_update(select.select(list(alive), [], [], left_s)[0])
+        for handle, _ in poller.poll(left_s * 1000):
+            poller.unregister(handle)
+            alive.discard(handle)
     return list(alive)

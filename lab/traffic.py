@@ -12,9 +12,10 @@ import logging
 import shutil
 import signal
 from dataclasses import dataclass
+from subprocess import SubprocessError
 from typing import TYPE_CHECKING
 
-from lab.errors import LabError
+from lab.errors import LabError, ProcessError
 from lab.session import SEARCH_PATH
 
 if TYPE_CHECKING:
@@ -80,33 +81,35 @@ def check_commands() -> None:
 
 
 async def run_traffic(lab: Lab) -> None:
-    """Run the errands until SIGTERM or Ctrl-C; commands under way are ended then."""
+    """Run the errands until SIGTERM or Ctrl-C; commands under way are ended then.
+
+    Raises:
+        LabError: the lab is another one than `empire`, or was taken away meanwhile.
+    """
     check_commands()
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(_repeat(lab, errand)) for errand in empire_errands(lab)]
+    errands = empire_errands(lab)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            _end_on_signals([tasks.create_task(_repeat(lab, errand)) for errand in errands])
+            print(f"Making traffic in run {lab.run.name}; Ctrl-C ends it", flush=True)
+    except ExceptionGroup as failures:
+        # All errands fail of the same: say it once.
+        raise failures.exceptions[0] from None
 
-        def stop() -> None:
-            for task in running:
-                task.cancel()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop)
-        print(f"Making traffic in run {lab.run.name}; Ctrl-C ends it", flush=True)
+def _end_on_signals(tasks: list[asyncio.Task[None]]) -> None:
+    def end() -> None:
+        for task in tasks:
+            task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end)
 
 
 async def _repeat(lab: Lab, errand: Errand) -> None:
-    pod = lab.topology.pod(errand.pod)
     await asyncio.sleep(errand.first_s)
     while True:
-        process = await asyncio.create_subprocess_exec(
-            *errand.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=lab.environment(pod),
-            preexec_fn=lab.entrance(pod),
-            start_new_session=True,
-        )
+        process = await _start(lab, errand)
         try:
             status = await process.wait()
         except asyncio.CancelledError:
@@ -115,3 +118,19 @@ async def _repeat(lab: Lab, errand: Errand) -> None:
             raise
         logger.debug("errand pod=%s command=%s status=%d", errand.pod, errand.command[0], status)
         await asyncio.sleep(errand.every_s)
+
+
+async def _start(lab: Lab, errand: Errand) -> asyncio.subprocess.Process:
+    pod = lab.topology.pod(errand.pod)
+    try:
+        return await asyncio.create_subprocess_exec(
+            *errand.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=lab.environment(pod),
+            preexec_fn=lab.entrance(pod),
+            start_new_session=True,
+        )
+    except (OSError, SubprocessError) as error:
+        raise ProcessError(f"run {errand.command[0]} in {errand.pod}: {error}") from None

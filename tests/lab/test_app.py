@@ -165,6 +165,19 @@ def test_wrong_requests_are_named(
     assert capsys.readouterr().err.startswith(f"hubble-lab: {problem}")
 
 
+@pytest.mark.e2e
+def test_traffic_needs_its_scenario(plain_lab: object, run_id: str) -> None:
+    done = hubble_lab("traffic", "--run", run_id)
+
+    assert (done.returncode, done.stderr) == (
+        1,
+        (
+            "hubble-lab: no pod 'default/tiefighter';"
+            " there are shop/web, default/visitor, kube-system/coredns\n"
+        ),
+    )
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "soon", "inf", "nan"])
 def test_a_duration_is_a_time(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
