@@ -24,6 +24,8 @@ _VERSIONS: Final = 4
 _MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
 _ZEROS: Final = bytes(8)
 _DESTINATION_TAG: Final = b"\x12"
+# NumPy is slow with members of enums.
+_ENCRYPTED: Final = int(RowFlag.ENCRYPTED)
 _TAGS_BYTES: Final = 2
 
 Piece = tuple[Objects, Lengths]
@@ -78,7 +80,7 @@ class AddressPieces:
         """Return the pieces of Flow.IP for each row, in order; empty ones for rows without IP."""
         sources, source_bytes = self._texts.take(source[:, 0], source[:, 1])
         destinations, destination_bytes = self._texts.take(destination[:, 0], destination[:, 1])
-        encrypted = ((flags & RowFlag.ENCRYPTED) != 0).astype(np.int32)
+        encrypted = ((flags & _ENCRYPTED) != 0).astype(np.int32)
         body_bytes = source_bytes + destination_bytes + (2 + _TAGS_BYTES)
         body_bytes += 2 * encrypted
         pieces = [(sources, source_bytes)]

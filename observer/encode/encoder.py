@@ -30,6 +30,11 @@ from observer.table.interns import Interns, InternTable
 from observer.table.ring import FlowTable
 
 _KEPT_PLANS: Final = 4
+# NumPy is slow with members of enums.
+_DETAIL: Final = int(RowFlag.DETAIL)
+_ETHERNET: Final = int(RowFlag.ETHERNET)
+_TCP: Final = int(L4Kind.TCP)
+_LOST: Final = int(EventKind.LOST)
 _TCP_FLAGS: Final = 0x1FF
 _FLAGS_BYTES: Final = np.array([2 + 2 * n.bit_count() for n in range(_TCP_FLAGS + 1)], np.int64)
 """Length of the field TCP.flags, by flags."""
@@ -76,6 +81,7 @@ class FlowEncoder:
         self._table = table
         self._interns = interns
         self.node_name = node_name
+        self.node_labels = node_labels
         self._constants = Flow(
             node_name=node_name,
             node_labels=node_labels,
@@ -133,7 +139,7 @@ class FlowEncoder:
         pieces += self._policies(plan, columns)
         if plan.wants("ip_trace_id") and columns("ip_trace_id").any():
             pieces.append(ip_trace_id_piece(columns("ip_trace_id")))
-        detailed = np.flatnonzero(columns("flags") & RowFlag.DETAIL)
+        detailed = np.flatnonzero(columns("flags") & _DETAIL)
         if len(detailed):
             flows = self._detail_flows(columns.positions, detailed)
             pieces.append(row_details_piece(len(columns.positions), flows, plan.detail_fragment))
@@ -157,7 +163,7 @@ class FlowEncoder:
     def _head_rows(self, plan: Plan, columns: RowColumns, pieces: list[Piece]) -> HeadRows:
         l4_kind = columns("l4_kind")
         flags_bytes = _FLAGS_BYTES[columns("tcp_flags") & _TCP_FLAGS]
-        flags_bytes *= (l4_kind == L4Kind.TCP) & SAW_SEGMENT.take(columns("kind"))
+        flags_bytes *= (l4_kind == _TCP) & SAW_SEGMENT.take(columns("kind"))
         total = np.zeros(len(l4_kind), np.int64)
         for _, lengths in pieces:
             total += lengths
@@ -167,7 +173,7 @@ class FlowEncoder:
             time_ns=columns("time_ns"),
             uuids=self._table.uuids(wanted),
             macs=columns("macs"),
-            has_ethernet=(columns("flags") & RowFlag.ETHERNET) != 0,
+            has_ethernet=(columns("flags") & _ETHERNET) != 0,
             l4_kind=l4_kind,
             source_port=columns("source_port"),
             destination_port=columns("destination_port"),
@@ -175,7 +181,7 @@ class FlowEncoder:
         )
 
     def _replace_lost(self, joined: NDArray[Any], columns: RowColumns) -> None:
-        for row in np.flatnonzero(columns("kind") == EventKind.LOST).tolist():
+        for row in np.flatnonzero(columns("kind") == _LOST).tolist():
             detail = self._table.details.get(int(columns.positions[row]))
             joined[row] = b""
             if isinstance(detail, LostEvents):

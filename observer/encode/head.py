@@ -34,6 +34,9 @@ _PORT_BYTES: Final = 3
 _PORTS: Final = bytes((0x08, *bytes(_PORT_BYTES), 0x10, *bytes(_PORT_BYTES)))
 # Tag of Flow.l4 and its length, tag of the protocol and its length, both lengths below 128.
 _L4: Final = bytes((0x32, 0, 0, 0)) + _PORTS
+# NumPy is slow with members of enums.
+_NO_L4: Final = int(L4Kind.NONE)
+_IGMP: Final = int(L4Kind.IGMP)
 _IGMP_CUT: Final = 1 + _PORT_BYTES
 """What lacks where the second number does: IGMP has only a type."""
 _HEX: Final = np.frombuffer("".join(f"{n:02x}" for n in range(256)).encode(), np.uint16)
@@ -105,7 +108,7 @@ class HeadLayout:
 
     def heads(self, rows: HeadRows) -> list[bytes]:
         """Return the head of each row."""
-        whole = (rows.l4_kind != L4Kind.NONE) & (rows.l4_kind != L4Kind.IGMP)
+        whole = (rows.l4_kind != _NO_L4) & (rows.l4_kind != _IGMP)
         whole &= rows.has_ethernet
         cut = np.flatnonzero(~whole)
         matrix = np.empty((len(whole), self._width), np.uint8)
@@ -148,7 +151,11 @@ class HeadLayout:
     def _write_time(self, matrix: Bytes, time_ns: Ints) -> None:
         seconds, nanos = np.divmod(time_ns, _NS_PER_S)
         stamp = matrix[:, self._flow_time - len(_STAMP) : self._flow_time]
-        write_varints(stamp[:, 1 : 1 + UINT32_BYTES], seconds.view(np.uint64))
+        # Times ascend, so that all rows of a slice mostly are of the same second.
+        distinct = seconds[:1] if seconds[0] == seconds[-1] else seconds
+        digits = np.empty((len(distinct), UINT32_BYTES), np.uint8)
+        write_varints(digits, distinct.view(np.uint64))
+        stamp[:, 1 : 1 + UINT32_BYTES] = digits
         write_varints(stamp[:, 2 + UINT32_BYTES :], nanos.astype(np.uint32))
         at = self._response_time + len(varint(1001 << 3)) + 1
         matrix[:, at : at + len(_STAMP)] = stamp
@@ -165,7 +172,7 @@ class HeadLayout:
 
     def _write_l4(self, matrix: Bytes, rows: HeadRows) -> None:
         inner = rows.tcp_flags_bytes + len(_PORTS)
-        inner -= _IGMP_CUT * (rows.l4_kind == L4Kind.IGMP)
+        inner -= _IGMP_CUT * (rows.l4_kind == _IGMP)
         at = self._l4
         matrix[:, at + 1] = inner + 2
         matrix[:, at + 2] = rows.l4_kind << 3 | 2

@@ -1,0 +1,226 @@
+"""The query: walks the table from its start and yields framed responses.
+
+It holds a position and nothing of the rows, so that a client which takes ten messages a second
+costs as little as one that takes all:
+
+        oldest          position           head (or, without follow, the head at the start)
+    ──────┬─────────────────┬───────────────┬────
+          │ behind us       │ a step: scan, │
+          │                 │ encode, yield │
+
+A step takes as many rows as fit into a millisecond or so, then lets others run. Where the writer
+overtook the reader, the count of the rows lost is reported and reading goes on at `oldest`.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from api.lane.wire import Framed
+from api.proto.observer.observer_pb2 import GetFlowsRequest
+from observer.encode import FlowEncoder
+from observer.ledger import Ledger, Stage
+from observer.query.gaps import Gaps
+from observer.query.pace import ENCODE_TARGET_S, SCAN_TARGET_S, Pace
+from observer.query.request import FlowRequest
+from observer.query.start import start_position
+from observer.table.columns import EventKind
+from observer.table.ring import FlowTable
+
+OVERTAKEN: Final = "reader overtaken"
+"""Reason in the ledger."""
+
+_ENCODE_ROWS: Final = 512
+_SCAN_ROWS: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """What a slice of the table gave."""
+
+    positions: NDArray[np.int64]
+    """Rows to send."""
+    flow_count: int
+    """Those of them that are no gaps."""
+    next: int
+    """Where to go on."""
+    ended: bool
+    """Whether a flow was younger than `until`."""
+
+
+class FlowQuery:
+    """One client's request on the table of this node."""
+
+    def __init__(
+        self,
+        request: FlowRequest,
+        *,
+        table: FlowTable,
+        encoder: FlowEncoder,
+        ledger: Ledger,
+        details: bool = False,
+        wall_ns: Callable[[], int] = time.time_ns,
+        clock_s: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Take a checked request.
+
+        Args:
+            request: what is asked.
+            table: the rows.
+            encoder: the table's encoder.
+            ledger: where overwritten rows are counted.
+            details: add leavitt.FlowDetails to each flow.
+            wall_ns: time of reports.
+            clock_s: measures steps.
+        """
+        self._request = request
+        self._table = table
+        self._encoder = encoder
+        self._ledger = ledger
+        self._details = details
+        self._wall_ns = wall_ns
+        self._clock_s = clock_s
+        self._scan = Pace(target_s=SCAN_TARGET_S, rows=_SCAN_ROWS, least=256, most=1 << 17)
+        self._encode = Pace(target_s=ENCODE_TARGET_S, rows=_ENCODE_ROWS, least=32, most=2_048)
+        self._gaps = Gaps(patient=request.follow, clock_s=clock_s)
+        self._seen_ns = 0
+        """Time of the next row if it was there when last looked, else of the one before."""
+
+    @classmethod
+    def from_request(
+        cls,
+        request: GetFlowsRequest,
+        *,
+        table: FlowTable,
+        encoder: FlowEncoder,
+        ledger: Ledger,
+        details: bool = False,
+    ) -> "FlowQuery":
+        """Check a request; arguments as for the constructor.
+
+        Raises:
+            InvalidQueryError: gRPC status INVALID_ARGUMENT.
+            QueryError: gRPC status UNKNOWN.
+        """
+        parsed = FlowRequest.parse(
+            request, node_name=encoder.node_name, node_labels=encoder.node_labels
+        )
+        return cls(parsed, table=table, encoder=encoder, ledger=ledger, details=details)
+
+    async def run(self) -> AsyncGenerator[Framed]:
+        """Yield responses until the query ends; with follow, until the generator is closed.
+
+        Each item is a few hundred responses at most. Cancelling it or closing it leaves nothing
+        behind; rows that were not yielded are not counted as lost.
+        """
+        request, table = self._request, self._table
+        stop = None if request.follow else table.head
+        missing = request.number if request.number and not request.follow else None
+        position = await start_position(table, request, self._scan, self._clock_s)
+        while True:
+            position = self._note_gap(position, stop)
+            if self._gaps.wait_s == 0:
+                yield self._report()
+            head = table.head if stop is None else stop
+            if position >= head:
+                if stop is not None:
+                    break
+                await self._wait(position)
+                continue
+            step = self._step(position, head, missing)
+            if len(step.positions):
+                yield self._encoded(step.positions)
+            position = step.next
+            if missing is not None:
+                missing -= step.flow_count
+            if step.ended or missing == 0:
+                break
+            await asyncio.sleep(0)
+        if self._gaps.wait_s is not None:
+            yield self._report()
+
+    def _note_gap(self, position: int, stop: int | None) -> int:
+        """Count rows that were overwritten before they were read; return where to go on."""
+        oldest = self._table.oldest if stop is None else min(self._table.oldest, stop)
+        if position >= oldest:
+            return position
+        count = oldest - position
+        last_ns = self._time_ns(self._table.oldest)
+        self._gaps.add(count, first_ns=self._seen_ns or last_ns, last_ns=last_ns)
+        self._ledger.count(Stage.READER, OVERTAKEN, count)
+        return oldest
+
+    def _report(self) -> Framed:
+        return self._encoder.lost(self._gaps.take(), time_ns=self._wall_ns())
+
+    async def _wait(self, position: int) -> None:
+        """Wait for the next row, but not beyond the time at which a report is due."""
+        try:
+            async with asyncio.timeout(self._gaps.wait_s):
+                await self._table.wait_beyond(position)
+        except TimeoutError:
+            pass
+
+    def _step(self, position: int, head: int, missing: int | None) -> _Step:
+        """Find the rows to send in the next slice of the table."""
+        began_s = self._clock_s()
+        selection, pace = self._request.selection, self._scan
+        count = self._encode.rows if selection.everything else pace.rows
+        rows = self._table.segments(position, min(head, position + count))[0]
+        scanned = rows.stop - rows.start
+        found = np.flatnonzero(selection.mask(self._table, rows))
+        end = self._end(rows)
+        found = found[: np.searchsorted(found, end)]
+        flows = self._table.columns["kind"][rows][found] != EventKind.LOST
+        kept = min(_length_with(flows, missing), self._encode.rows)
+        cut = kept < len(found)
+        found = found[:kept]
+        if cut:
+            # The rest is looked at again: take only as many rows next time.
+            scanned = int(found[-1]) + 1
+            pace.limit(scanned)
+        else:
+            pace.took(scanned, self._clock_s() - began_s)
+        ended = not cut and end < rows.stop - rows.start
+        self._see(position + scanned)
+        return _Step(
+            positions=position + found,
+            flow_count=int(np.count_nonzero(flows[:kept])),
+            next=position + scanned,
+            ended=ended,
+        )
+
+    def _end(self, rows: slice) -> int:
+        """Return the index of the first flow in the slice that is younger than `until`."""
+        until_ns = self._request.until_ns
+        if until_ns is None:
+            return int(rows.stop - rows.start)
+        index = int(np.searchsorted(self._table.columns["time_ns"][rows], until_ns, "right"))
+        flows = self._table.columns["kind"][rows][index:] != EventKind.LOST
+        # Gaps are reported whenever they are met.
+        return index + (int(np.argmax(flows)) if flows.any() else len(flows))
+
+    def _encoded(self, positions: NDArray[np.int64]) -> Framed:
+        began_s = self._clock_s()
+        framed = self._encoder.encode(positions, paths=self._request.mask, details=self._details)
+        self._encode.took(len(positions), self._clock_s() - began_s)
+        return framed
+
+    def _see(self, position: int) -> None:
+        """Remember the time of the next row, or of the one before if it is not yet there."""
+        self._seen_ns = self._time_ns(min(position, self._table.head - 1))
+
+    def _time_ns(self, position: int) -> int:
+        return int(self._table.columns["time_ns"][position & self._table.capacity])
+
+
+def _length_with(flows: NDArray[np.bool_], missing: int | None) -> int:
+    """Return how many rows hold at most `missing` flows, gaps before the last one included."""
+    if missing is None or len(flows) <= missing or np.count_nonzero(flows) < missing:
+        return len(flows)
+    return int(np.flatnonzero(flows)[missing - 1]) + 1

@@ -1,0 +1,78 @@
+"""What a GetFlowsRequest asks for, checked.
+
+number   how many flows; 0 is all of them, or with follow no history
+first    number counts from the oldest row, else back from the newest
+follow   go on with rows to come; number then only says where to begin
+since    skip what is older; number then counts from there
+until    end at the first flow that is younger
+"""
+
+from dataclasses import dataclass
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from api.proto.observer.observer_pb2 import GetFlowsRequest
+from observer.encode import FieldMask, FieldMaskError
+from observer.filters import FilterError, Selection, compile_filters
+from observer.query.errors import InvalidQueryError, QueryError
+
+_NS_PER_S = 1_000_000_000
+_MAX_NS = (1 << 63) - 1
+_MIN_SECONDS = -62_135_596_800
+_MAX_SECONDS = 253_402_300_799
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowRequest:
+    """A request that can be served."""
+
+    number: int
+    first: bool
+    follow: bool
+    since_ns: int | None
+    until_ns: int | None
+    """Both are wall time, inclusive, cut to what a row can have."""
+    selection: Selection
+    mask: FieldMask | None
+
+    @classmethod
+    def parse(
+        cls, request: GetFlowsRequest, *, node_name: str, node_labels: tuple[str, ...]
+    ) -> "FlowRequest":
+        """Check a request.
+
+        Raises:
+            InvalidQueryError: first and follow.
+            QueryError: a bad filter, field mask or time.
+        """
+        if request.first and request.follow:
+            raise InvalidQueryError("first cannot be specified with follow")
+        try:
+            selection = compile_filters(
+                request.whitelist,
+                request.blacklist,
+                node_name=node_name,
+                node_labels=node_labels,
+            )
+            mask = FieldMask.from_paths(request.field_mask.paths)
+        except (FilterError, FieldMaskError) as error:
+            raise QueryError(str(error)) from error
+        return cls(
+            number=request.number,
+            first=request.first,
+            follow=request.follow,
+            since_ns=_time_ns(request.since, "since") if request.HasField("since") else None,
+            until_ns=_time_ns(request.until, "until") if request.HasField("until") else None,
+            selection=selection,
+            mask=mask,
+        )
+
+
+def _time_ns(timestamp: Timestamp, name: str) -> int:
+    if not _MIN_SECONDS <= timestamp.seconds <= _MAX_SECONDS:
+        raise QueryError(
+            f"invalid {name}: seconds out of range of years 1..9999: {timestamp.seconds}"
+        )
+    if not 0 <= timestamp.nanos < _NS_PER_S:
+        raise QueryError(f"invalid {name}: nanos out of range: {timestamp.nanos}")
+    return min(max(timestamp.seconds * _NS_PER_S + timestamp.nanos, 0), _MAX_NS)
