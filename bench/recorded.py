@@ -11,12 +11,13 @@ from bench.cluster import Numbers, objects_of
 from bench.errors import WrongAnswerError
 from bench.ingest_node import SEED
 from bench.workload import SyntheticNode
-from observer.decode.layout import DROP, EXT, TRACE, VERDICT
+from observer.decode.layout import DROP, EXT, TRACE, VERDICT, VERDICT_FLAG_AUDIT
 from observer.kernel.recording import RecordedChange, Recorder
 from observer.samples import EXT_BYTES, SampleBatch
 
 _CHUNK: Final = 16_384
 _EXT_VERSION_AT: Final = 15
+_VERDICTS_PER_AUDIT: Final = 200  # verdicts are a fifth of the mix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ def _batches(
     for start in range(0, samples, _CHUNK):
         whole = node.batch(min(_CHUNK, samples - start))
         _renumber(whole, numbers)
+        _audit_some(whole)
         for first in range(0, len(whole), batch_rows):
             rows = slice(first, first + batch_rows)
             yield SampleBatch(
@@ -83,3 +85,13 @@ def _renumber(batch: SampleBatch, numbers: Numbers) -> None:
         ext = batch.samples[rows, size : size + EXT_BYTES].view(EXT)[:, 0]
         ext["rule_cookie"] = numbers.cookies[ext["rule_cookie"]]
         batch.samples[rows, size : size + EXT_BYTES] = ext.view(np.uint8).reshape(len(rows), -1)
+
+
+def _audit_some(batch: SampleBatch) -> None:
+    """Let one sample in a thousand be an audited verdict: something rare to search for."""
+    size = VERDICT.itemsize
+    for row in np.flatnonzero(batch.samples[:, 0] == 5)[::_VERDICTS_PER_AUDIT]:
+        header = batch.samples[row, :size].view(VERDICT)
+        if header["common"]["version"][0] == 1:
+            header["verdict"] = 0
+            header["flags"] |= VERDICT_FLAG_AUDIT

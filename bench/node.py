@@ -1,0 +1,117 @@
+"""The server under test: a real `hubble-server` process that plays a recording.
+
+It listens on a free loopback port and a socket of its own folder, needs neither root nor BPF, and
+is stopped with SIGTERM. What it logs is kept and shown when it fails.
+"""
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from api.proto.observer import observer_pb2
+from bench.clients import SERVER_STATUS
+from bench.cluster import NODE_NAME
+from bench.errors import WrongAnswerError
+from bench.http2 import RawConnection, messages
+from bench.ingest_node import CAPACITY
+from bench.processes import Usage, program, usage
+
+_START_S: Final = 30.0
+_STOP_S: Final = 10.0
+_LOOK_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A server that runs."""
+
+    target: str
+    """host:port of its Observer service."""
+    pid: int
+
+    def status(self) -> observer_pb2.ServerStatusResponse:
+        """Ask for its status on a connection of its own."""
+        with RawConnection(self.target) as connection:
+            [message] = messages(connection.call(SERVER_STATUS, b"").data())
+        return observer_pb2.ServerStatusResponse.FromString(message)
+
+    def usage(self) -> Usage:
+        """Read what it holds and has used."""
+        return usage(self.pid)
+
+
+@contextmanager
+def replaying(recording: Path, *, speed: str = "max", rows: int = CAPACITY) -> Iterator[Node]:
+    """Run a server on a recording; entered when its table holds so many rows.
+
+    Raises:
+        NotMeasurableError: there is no hubble-server yet.
+        WrongAnswerError: it ended, or does not get there.
+    """
+    arguments = ["--replay", str(recording), "--speed", speed]
+    with serving(arguments, folder=recording.parent) as node:
+        _wait_for_rows(node, rows)
+        yield node
+
+
+@contextmanager
+def serving(arguments: list[str], *, folder: Path, node_name: str = NODE_NAME) -> Iterator[Node]:
+    """Run a server with some arguments; entered when it answers, left when it has ended.
+
+    Raises:
+        NotMeasurableError: there is no hubble-server yet.
+        WrongAnswerError: it ended, or does not answer.
+    """
+    target = f"127.0.0.1:{_free_port()}"
+    command = [str(program("hubble-server")), "--node-name", node_name, "--listen-address", target]
+    command += ["--socket-path", str(folder / "hubble.sock"), "--log-level", "warning", *arguments]
+    log = folder / "server.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(  # noqa: S603 - our own script
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+        )
+    try:
+        node = Node(target=target, pid=process.pid)
+        _wait_for_answer(node, process, log)
+        yield node
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for_answer(node: Node, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + _START_S
+    while True:
+        try:
+            node.status()
+        except (OSError, WrongAnswerError) as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                said = log.read_text(errors="replace").strip()[-1000:]
+                raise WrongAnswerError(f"start hubble-server: {error}: {said}") from error
+            time.sleep(_LOOK_S)
+        else:
+            return
+
+
+def _wait_for_rows(node: Node, rows: int) -> None:
+    deadline = time.monotonic() + _START_S
+    while (found := node.status().num_flows) < rows:
+        if time.monotonic() > deadline:
+            raise WrongAnswerError(f"fill the table: {found} flows, expected {rows}")
+        time.sleep(_LOOK_S)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
