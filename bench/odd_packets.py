@@ -1,10 +1,10 @@
-"""The one sample in a hundred that is not like the others, one builder for each kind.
+"""The one packet in a hundred that is not like the others, one builder for each kind.
 
-Each gives the bytes of a whole sample, short of the padding: what real networks send now and
-then, and what only a broken or foreign recorder would write.
+Each gives the bytes of a whole sample, short of the padding. ODD_KINDS are packets that real
+networks send now and then; FOREIGN_KINDS are samples that our own programs never write: other
+versions, other types, garbage.
 """
 
-import random
 import struct
 from collections.abc import Callable
 from typing import Final
@@ -73,15 +73,12 @@ ODD_KINDS: Final[tuple[Callable[[], bytes], ...]] = (
     lambda: trace(ethernet(0x8100, struct.pack(">HH", 100, 0x0800) + ipv4(6, _TCP))),
     lambda: trace(ethernet(0x0806, bytes(28))),
     lambda: trace(ipv4(6, _TCP), flags=0x02),
-    lambda: trace(ethernet(0x0800, ipv4(6, _TCP)), captured=40),
     _vxlan,
+)
+FOREIGN_KINDS: Final[tuple[Callable[[], bytes], ...]] = (
+    lambda: trace(ethernet(0x0800, ipv4(6, _TCP)), captured=40),
     _old_drop,
     _trace_sock,
     lambda: bytes((2,)) + bytes(19),
     lambda: bytes((200,)) + bytes(range(100)),
 )
-
-
-def odd_sample(rng: random.Random) -> bytes:
-    """Pick one."""
-    return rng.choice(ODD_KINDS)()

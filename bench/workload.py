@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.odd_packets import odd_sample
+from bench.odd_packets import FOREIGN_KINDS, ODD_KINDS
 from observer.addresses import AddressBook
 from observer.decode.layout import DROP, EXT, TRACE, VERDICT
 from observer.entities import Endpoint, PolicyRef, Service, Workload, reserved_labels
@@ -52,14 +52,16 @@ class Mix:
 
     ipv6_share: float = IPV6_SHARE
     odd_share: float = ODD_SHARE
+    foreign_share: float = 0.0
+    """Samples that our own programs never write."""
     wrong_identity_share: float = 0.02
-    """Packets whose datapath identity is not the address book's."""
+    """Addresses whose identity the datapath knows otherwise than the address book."""
 
 
 class SyntheticNode:
     """One node's traffic: the same seed gives the same bytes."""
 
-    def __init__(self, seed: int, mix: Mix = Mix()) -> None:  # noqa: B008 -- frozen
+    def __init__(self, seed: int, mix: Mix = Mix()) -> None:
         self._rng = np.random.default_rng(seed)
         self._odd = random.Random(seed)  # noqa: S311 -- a workload, not a secret
         self._mix = mix
@@ -69,6 +71,10 @@ class SyntheticNode:
         self.ipv4 = np.arange(ADDRESSES, dtype=np.uint32) * 7 + 0x0A000001
         self.identities = np.full(ADDRESSES, 2, np.uint32)
         self.identities[:ENDPOINTS] = [endpoint.identity for endpoint in self.endpoints]
+        # What the datapath believes.
+        self.labels = self.identities.copy()
+        wrong = np.flatnonzero(self._rng.random(ADDRESSES) < mix.wrong_identity_share)
+        self.labels[wrong] = FIRST_IDENTITY + self._rng.integers(0, LABEL_SETS, len(wrong))
 
     def address(self, number: int, *, ipv6: bool) -> bytes:
         """Give the 16 bytes of one of the addresses; pods have those below ENDPOINTS."""
@@ -109,7 +115,7 @@ class SyntheticNode:
         types = rng.choice(_TYPES, size, p=_SHARES)
         self._trace(samples, local, source, destination)
         self._drop(samples, np.flatnonzero(types == 1))
-        self._verdict(samples, np.flatnonzero(types == 5), self.identities[peer], outward)
+        self._verdict(samples, np.flatnonzero(types == 5), self.labels[peer], outward)
         for kind, header in ((4, TRACE), (1, DROP), (5, VERDICT)):
             rows = np.flatnonzero(types == kind)
             packets = self._packets(source[rows], destination[rows])
@@ -117,10 +123,14 @@ class SyntheticNode:
             samples[rows, start : start + EXT_BYTES] = self._ext(len(rows))
             start += EXT_BYTES
             samples[rows, start : start + packets.shape[1]] = packets
-        for row in np.flatnonzero(rng.random(size) < self._mix.odd_share):
-            content = odd_sample(self._odd)
-            samples[row] = 0
-            samples[row, : len(content)] = np.frombuffer(content, np.uint8)
+        for share, kinds in (
+            (self._mix.odd_share, ODD_KINDS),
+            (self._mix.foreign_share, FOREIGN_KINDS),
+        ):
+            for row in np.flatnonzero(rng.random(size) < share):
+                content = self._odd.choice(kinds)()
+                samples[row] = 0
+                samples[row, : len(content)] = np.frombuffer(content, np.uint8)
         steps = rng.integers(1, 2_000_000_000 // EVENTS_PER_SECOND, size)
         mono_ns = self._now_ns + np.cumsum(steps)
         self._now_ns = int(mono_ns[-1])
@@ -142,10 +152,8 @@ class SyntheticNode:
         common["len_orig"] = rng.integers(60, 1500, size)
         common["len_cap"] = 96
         common["version"], common["ext_version"] = 2, 1
-        header["src_label"] = self.identities[source]
-        header["dst_label"] = self.identities[destination]
-        wrong = np.flatnonzero(rng.random(size) < self._mix.wrong_identity_share)
-        header["src_label"][wrong] = FIRST_IDENTITY + rng.integers(0, LABEL_SETS, len(wrong))
+        header["src_label"] = self.labels[source]
+        header["dst_label"] = self.labels[destination]
         header["reason"] = rng.choice([0, 1, 1, 2, 5], size)
         header["ifindex"] = local + 2
 

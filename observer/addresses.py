@@ -9,7 +9,8 @@ unknown address, which is the world; entry 1 is the address that is none.
 """
 
 import struct
-from typing import Any, Final, TypeVar
+from collections import Counter
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +29,12 @@ from observer.pinned_index import PinnedIndex
 from observer.table.interns import Interns
 
 U64 = np.uint64
-Number = TypeVar("Number", bound=np.integer[Any])
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 _UNKNOWN: Final = 0
 _NONE: Final = 1
 _FIRST_LENGTH: Final = 256
+_MAX_NAMED_INTERFACE: Final = 1 << 20  # bounds the array; the kernel counts up from 1
 
 _WORLD: Final = Endpoint(
     endpoint_id=0,
@@ -58,10 +60,11 @@ class AddressBook:
         self._refs = np.zeros(_FIRST_LENGTH, np.int32)
         self._identities = np.zeros(_FIRST_LENGTH, np.uint32)
         self._endpoint_ids = np.zeros(_FIRST_LENGTH, np.uint16)
-        self._service_counts = np.zeros(_FIRST_LENGTH, np.int32)
+        self._has_service = np.zeros(_FIRST_LENGTH, np.bool_)
+        self._service_counts: Counter[int] = Counter()
         self._overrides = Overrides(interns.endpoints, cluster_name=cluster_name)
         self._services = PinnedIndex(interns.services)
-        self._interfaces = PinnedIndex(interns.interfaces)
+        self._interface_refs = np.zeros(_FIRST_LENGTH, np.int32)
         self._rules = PinnedIndex(interns.policies)
         self._world_ref = interns.endpoints.ref(_WORLD)
         interns.endpoints.pin(self._world_ref)
@@ -99,6 +102,7 @@ class AddressBook:
         entry = self._entry(address)
         key = (entry, port << 8 | proto)
         self._service_counts[entry] += key not in self._services
+        self._has_service[entry] = True
         self._services.set(key, service)
 
     def remove_service(self, address: bytes, port: int, proto: int) -> None:
@@ -108,15 +112,26 @@ class AddressBook:
         if key in self._services:
             self._services.remove(key)
             self._service_counts[entry] -= 1
+            self._has_service[entry] = self._service_counts[entry] > 0
             self._drop_unused(address, entry)
 
     def set_interface(self, index: int, name: str) -> None:
-        """Name a network device."""
-        self._interfaces.set((index, 0), Interface(index=index, name=name))
+        """Name a network device; ValueError if its number is not below 2**20."""
+        if not 0 < index < _MAX_NAMED_INTERFACE:
+            raise ValueError(f"name interface {name}: index out of range, got {index}")
+        while index + 1 >= len(self._interface_refs):
+            self._interface_refs = _doubled(self._interface_refs)
+        ref = self._interns.interfaces.ref(Interface(index=index, name=name))
+        self._interns.interfaces.pin(ref)
+        self.remove_interface(index)
+        self._interface_refs[index] = ref
 
     def remove_interface(self, index: int) -> None:
         """Forget a network device's name."""
-        self._interfaces.remove((index, 0))
+        ref = int(self._interface_refs[index]) if index < len(self._interface_refs) else 0
+        if ref:
+            self._interface_refs[index] = 0
+            self._interns.interfaces.unpin(ref)
 
     def set_rule(self, cookie: int, policies: tuple[PolicyRef, ...]) -> None:
         """Say which policies a rule cookie stands for."""
@@ -156,18 +171,19 @@ class AddressBook:
     ) -> NDArray[np.int32]:
         """Find the services at n entries, exact port first, then any; int32 refs, 0 none."""
         refs = np.zeros(len(entries), np.int32)
-        rows = np.flatnonzero(self._service_counts.take(entries))
+        rows = np.flatnonzero(self._has_service.take(entries))
         if rows.size:
             high = entries[rows].astype(U64)
             low = ports[rows].astype(U64) << U64(8) | protos[rows].astype(U64)
-            exact = self._services.find(high, low)
-            refs[rows] = np.where(exact, exact, self._services.find(high, np.zeros_like(low)))
+            found = self._services.find(high, low)
+            any_port = np.flatnonzero(found == 0)
+            found[any_port] = self._services.find(high[any_port], np.zeros(len(any_port), U64))
+            refs[rows] = found
         return refs
 
     def interface_refs(self, indexes: NDArray[np.uint32]) -> NDArray[np.int32]:
         """Find the devices of n numbers; those without a name appear with their number alone."""
-        high = indexes.astype(U64)
-        refs = self._interfaces.find(high, np.zeros_like(high))
+        refs = self._interface_refs.take(indexes, mode="clip")  # the last one is never named
         rows = np.flatnonzero((refs == 0) & (indexes != 0))
         for index in set(indexes[rows].tolist()):
             nameless = self._interns.interfaces.ref(Interface(index=index, name=""))
@@ -194,7 +210,7 @@ class AddressBook:
             self._refs = _doubled(self._refs)
             self._identities = _doubled(self._identities)
             self._endpoint_ids = _doubled(self._endpoint_ids)
-            self._service_counts = _doubled(self._service_counts)
+            self._has_service = _doubled(self._has_service)
         return entry
 
     def _fill(self, entry: int, ref: int, endpoint: Endpoint) -> None:
@@ -211,6 +227,7 @@ class AddressBook:
         if entry not in self._endpoints and not self._service_counts[entry]:
             self._index.remove(_key(address))
             self._free.append(entry)
+            del self._service_counts[entry]
 
 
 def _key(address: bytes) -> tuple[int, int]:
@@ -219,5 +236,5 @@ def _key(address: bytes) -> tuple[int, int]:
     return high, low
 
 
-def _doubled(column: NDArray[Number]) -> NDArray[Number]:
+def _doubled(column: NDArray[Scalar]) -> NDArray[Scalar]:
     return np.concatenate([column, np.zeros_like(column)])

@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 
 from observer.addresses import AddressBook
-from observer.table.columns import EventKind, L4Kind
+from observer.table import scalars
+from observer.table.columns import L4Kind
 from observer.table.interns import Interns
 from observer.table.rows import Rows
 
@@ -39,11 +40,11 @@ class Enricher:
         entries = book.entries(raw.addresses.reshape(-1, 2))
         refs = book.endpoint_refs(entries, raw.identities.reshape(-1))
         protos = _PROTO.take(columns["l4_kind"])
-        for side, at in (("source", 0), ("destination", rows.count)):
-            part = slice(at, at + rows.count)
-            columns[f"{side}_ref"][:] = refs[part]
-            services = book.service_refs(entries[part], columns[f"{side}_port"], protos)
-            columns[f"{side}_service_ref"][:] = services
+        ports = np.concatenate([columns["source_port"], columns["destination_port"]])
+        services = book.service_refs(entries, ports, np.concatenate([protos, protos]))
+        columns["source_ref"][:], columns["destination_ref"][:] = refs.reshape(2, -1)
+        columns["source_service_ref"][:] = services[: rows.count]
+        columns["destination_service_ref"][:] = services[rows.count :]
         columns["interface_ref"][:] = book.interface_refs(raw.ifindex)
         self._directions(rows, book.endpoint_ids(entries[: rows.count]))
         self._policies(rows)
@@ -55,7 +56,7 @@ class Enricher:
         outward = source_ids == columns["endpoint_id"]
         outward ^= columns["trace_reason"] == _REASON_REPLY
         outward |= rows.raw.original_set
-        told = columns["kind"] == EventKind.DROP
+        told = columns["kind"] == scalars.DROP
         told |= columns["trace_reason"] != 0
         told &= columns["endpoint_id"] != 0
         directions = outward.astype(np.uint8) + _INGRESS  # egress is the next number
@@ -64,7 +65,7 @@ class Enricher:
     def _policies(self, rows: Rows) -> None:
         """Name who decided: of verdicts and drops only, other events merely carry the cookie."""
         kind = rows.columns["kind"]
-        decided = (kind == EventKind.POLICY_VERDICT) | (kind == EventKind.DROP)
+        decided = (kind == scalars.POLICY_VERDICT) | (kind == scalars.DROP)
         which = np.flatnonzero(decided & (rows.columns["rule_cookie"] != 0))
         if which.size:
             cookies = rows.columns["rule_cookie"][which]

@@ -39,7 +39,7 @@ class HashIndex:
         self._values_by_key[key] = value
         if known:
             self._values[self._slot_of(key)] = value
-        elif 3 * len(self._values_by_key) > len(self._values) or not self._place(key, value):
+        elif 5 * len(self._values_by_key) > 2 * len(self._values) or not self._place(key, value):
             self._rebuild()
 
     def remove(self, key: tuple[int, int]) -> None:
@@ -104,7 +104,7 @@ class HashIndex:
         return False
 
     def _rebuild(self) -> None:
-        bits = max(_FIRST_BITS, (4 * len(self._values_by_key)).bit_length())
+        bits = max(_FIRST_BITS, (3 * len(self._values_by_key)).bit_length())
         while True:
             self._reset(bits)
             if all(self._place(key, value) for key, value in self._values_by_key.items()):

@@ -1,9 +1,9 @@
 """Find the samples that look like nearly all others, so that the rest of decode reads fixed places.
 
-A sample is *plain* if its header has the newest version and its packet is Ethernet without tags,
-IPv4 without options and fragments or IPv6 without extension headers, and TCP, UDP or ICMP whose
-header was captured whole. All that is seen in four 64-bit words per sample: packets begin at
-multiples of 8, because headers and ext have such lengths.
+A sample is *plain* if its header has the newest version and our ext behind it, and its packet is
+Ethernet without tags, IPv4 without options and fragments or IPv6 without extension headers, and
+TCP, UDP or ICMP whose header was captured whole. That is seen in two 64-bit words of the packet,
+which begins at a multiple of 8, because headers and ext have such lengths.
 
     word 1 of the packet   bytes 8..15    source MAC, ethertype (12), version and length (14)
     word 2                 bytes 16..23   IPv4: total length (16), fragment (20), protocol (23)
@@ -32,7 +32,8 @@ from observer.decode.layout import (
     WORDS_PER_SAMPLE,
 )
 from observer.decode.walk import ETHERNET_BYTES, IPV4_BYTES, IPV6_BYTES, TRANSPORTS
-from observer.samples import SAMPLE_BYTES
+from observer.samples import EXT_BYTES
+from observer.table import scalars
 from observer.table.columns import EventKind, L4Kind
 
 U64 = np.uint64
@@ -87,6 +88,8 @@ class Classes:
     """0 where type or version is unknown."""
     ext_length: NDArray[np.int64]
     """-1 where the ext's version is unknown."""
+    newest: NDArray[np.bool_]
+    """The header has all fields of the newest version."""
     plain: NDArray[np.bool_]
     is_ipv6: NDArray[np.bool_]
     """This and the two below only mean something where plain."""
@@ -124,14 +127,14 @@ def classify(samples: NDArray[np.uint8], words_at: NDArray[np.int64]) -> Classes
     middle = second >> U64(32)
     plain &= middle & U64(0xFFBF) == 0  # neither offset nor more fragments; "don't" may be set
     plain |= is_ipv6
-    plain &= _NEWEST.take(shape)
-    plain &= ext_length >= 0
+    newest = _NEWEST.take(shape)
+    plain &= newest
+    plain &= ext_length == EXT_BYTES
     plain &= _flags(samples, types) == 0
 
     ipv6 = is_ipv6.astype(np.int64)
     key = ((middle >> (U64(24) * ~is_ipv6)) & U64(0xFF)).view(np.int64) + ipv6 * _IPV6_KEY
     captured = (common >> U64(32)).astype(np.uint16)
-    np.minimum(captured, (SAMPLE_BYTES - header_length - ext_length).astype(np.uint16), captured)
     plain &= captured >= _CAPTURED.take(key)
     stated = (second >> (U64(16) * is_ipv6)).astype(np.uint16).byteswap()
     plain &= stated >= _STATED.take(key)
@@ -142,7 +145,7 @@ def classify(samples: NDArray[np.uint8], words_at: NDArray[np.int64]) -> Classes
     tcp_at = packet_at * 4 + (ETHERNET_BYTES + IPV4_BYTES + 12) // 2
     tcp_at += ipv6 * ((IPV6_BYTES - IPV4_BYTES) // 2)
     control = halves.take(tcp_at, mode="clip")
-    is_tcp = l4_kind == L4Kind.TCP
+    is_tcp = l4_kind == scalars.TCP
     plain &= ~is_tcp | (control & 0xF0 >= 0x50)
     tcp_flags = control.byteswap()
     tcp_flags &= 0x1FF
@@ -151,6 +154,7 @@ def classify(samples: NDArray[np.uint8], words_at: NDArray[np.int64]) -> Classes
         types=types,
         header_length=header_length,
         ext_length=ext_length,
+        newest=newest,
         plain=plain,
         is_ipv6=is_ipv6,
         l4_kind=l4_kind,
@@ -161,7 +165,7 @@ def classify(samples: NDArray[np.uint8], words_at: NDArray[np.int64]) -> Classes
 def _flags(samples: NDArray[np.uint8], types: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Give the header's flags as far as they make a sample odd."""
     flags = samples[:, _TRACE_FLAGS_AT].copy()
-    np.copyto(flags, samples[:, _DROP_FLAGS_AT], where=types == EventKind.DROP)
+    np.copyto(flags, samples[:, _DROP_FLAGS_AT], where=types == scalars.DROP)
     flags &= _ODD_FLAGS.take(types)
     return flags
 

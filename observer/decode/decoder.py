@@ -11,19 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from observer.decode.classify import Classes, classify
+from observer.decode.ext import read_ext
 from observer.decode.headers import read_captures, read_headers, restore_sources
 from observer.decode.layout import HEADER_MAX_BYTES, WORDS_PER_SAMPLE
-from observer.decode.odd import OddSamples, decode_odd, put_packets
+from observer.decode.odd import OddRows, decode_odd, place, put_packets
 from observer.decode.plain import read_packets, windows
 from observer.decode.reasons import REASON_TEXTS
 from observer.decode.sockets import read_sockets
 from observer.ledger import Ledger, Stage
-from observer.samples import EXT_BYTES, SampleBatch
-from observer.table.columns import FLOW_COLUMNS, EventKind
+from observer.samples import SampleBatch
+from observer.table import scalars
+from observer.table.columns import FLOW_COLUMNS
 from observer.table.rows import Rows
 
 _FIRST_CAPACITY: Final = 256
 _REF_COLUMNS: Final = tuple(name for name in FLOW_COLUMNS if name.endswith("_ref"))
+_HEAP_BYTES: Final = 4 << 20
 
 
 class Decoder:
@@ -33,6 +36,10 @@ class Decoder:
         self._ledger = ledger
         self._memory = Rows.zeros(_FIRST_CAPACITY)
         self._words_at = _first_words(_FIRST_CAPACITY)
+        # glibc gives the end of the heap back to the kernel whenever a batch's arrays are freed,
+        # and faults it in again for the next batch: a tenth of the time. Freeing one large block
+        # raises its limits, see "dynamic mmap threshold" in mallopt(3).
+        np.empty(_HEAP_BYTES, np.uint8)
 
     def decode(self, batch: SampleBatch) -> Rows:
         """Decode a batch; samples that cannot be read are counted under Stage.DECODE.
@@ -50,47 +57,50 @@ class Decoder:
         odd = decode_odd(batch.samples, classes, which)
         kept[which] = odd.reason == 0
         self._count(odd.reason)
-        keep = np.flatnonzero(kept)
-        rows = self._memory.head(len(keep))
+        index = np.flatnonzero(kept)
+        rows = self._memory.head(len(index))
+        # Mostly all can be decoded; then nothing need be moved together.
+        keep = slice(None) if len(index) == len(batch) else index
         np.add(batch.mono_ns[keep], batch.wall_offset_ns, out=rows.columns["time_ns"])
         rows.columns["cpu"][:] = batch.cpus[keep]
         for name in _REF_COLUMNS:
             rows.columns[name].fill(0)
-        self._read(batch.samples, classes, keep, odd, rows)
+        self._read(batch.samples, classes, keep, rows, place(odd, index))
         return rows
 
     def _read(
         self,
         samples: NDArray[np.uint8],
         classes: Classes,
-        keep: NDArray[np.intp],
-        odd: OddSamples,
+        keep: slice | NDArray[np.intp],
         rows: Rows,
+        odd: OddRows,
     ) -> None:
         """Fill the rows from those samples that are kept."""
-        header_at = self._words_at[keep]
-        ext_at = header_at + (classes.header_length[keep] >> 3)
-        ext_length = classes.ext_length[keep]
-        header = windows(samples, header_at, HEADER_MAX_BYTES)
-        ext = windows(samples, ext_at, EXT_BYTES)
-        ext[ext_length == 0] = 0
-        good = np.flatnonzero(odd.reason == 0)
-        places = np.searchsorted(keep, odd.which[good])
-        # Odd samples' headers may be old and their parts may stand where no 64-bit word begins.
-        header[places] = odd.header[good]
-        ext[places] = odd.ext[good]
-
         types = classes.types[keep]
-        packet_at = ext_at + (ext_length >> 3)
-        read_packets(samples, packet_at, classes.is_ipv6[keep], classes.l4_kind[keep], rows.columns)
-        rows.columns["tcp_flags"][:] = classes.tcp_flags[keep]
-        read_headers(types, header, ext, rows.columns, rows.raw)
-        if places.size:
-            put_packets(samples, odd, good, rows, places)
-            read_captures(header, np.flatnonzero(types == EventKind.CAPTURE), rows)
-            sockets = np.flatnonzero(types == EventKind.TRACE_SOCK)
-            read_sockets(samples[keep[sockets]], sockets, rows)
-        restore_sources(header, rows.columns, rows.raw)
+        header_at = self._words_at[: len(samples)]
+        ext_at = header_at + (classes.header_length >> 3)
+        packet_at = ext_at + (classes.ext_length >> 3)
+        header = samples[:, :HEADER_MAX_BYTES]
+        if not isinstance(keep, slice):
+            header = windows(samples, header_at[keep], HEADER_MAX_BYTES)
+        if not classes.newest[keep].all():
+            # Old headers are shorter: what lies behind their end must not be read as theirs.
+            header = header.copy()
+            header[odd.places] = odd.header
+        read_ext(samples, ext_at[keep], odd, rows.columns)
+        read_headers(types, header, rows)
+        columns = rows.columns
+        columns["tcp_flags"][:] = classes.tcp_flags[keep]
+        read_packets(
+            samples, packet_at[keep], classes.is_ipv6[keep], classes.l4_kind[keep], columns
+        )
+        if odd.places.size:
+            put_packets(samples, odd, rows)
+            read_captures(header, np.flatnonzero(types == scalars.CAPTURE), rows)
+            sockets = np.flatnonzero(types == scalars.TRACE_SOCK)
+            read_sockets(samples[keep][sockets], sockets, rows)
+        restore_sources(header, rows)
 
     def _reserve(self, count: int) -> None:
         if count > self._memory.count:

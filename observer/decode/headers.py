@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 from observer.decode.layout import (
     CAPTURE,
     DROP,
-    EXT,
-    EXT_FLAG_SWEPT,
-    EXT_FLAG_VLAN,
     FLAG_IPV6,
     REASON_ENCRYPTED,
     TRACE,
@@ -24,7 +21,8 @@ from observer.decode.layout import (
     VERDICT_MATCH_MASK,
     VERDICT_MATCH_SHIFT,
 )
-from observer.table.columns import EventKind, RowFlag
+from observer.table import scalars
+from observer.table.columns import RowFlag
 from observer.table.rows import Column, RawColumns, Rows
 
 # flow.DebugCapturePoint: what a capture's first argument is
@@ -60,21 +58,15 @@ def _reason_tables() -> tuple[NDArray[np.uint8], NDArray[np.int8], NDArray[np.ui
     trace_reason[reason == _REASON_UNKNOWN] = 0
     is_reply = np.where(reason == _REASON_REPLY, 1, 0)
     is_reply[np.isin(reason, _REASONS_WITHOUT_REPLY_STATE)] = -1
-    flags = np.where(raw & REASON_ENCRYPTED, RowFlag.ETHERNET | RowFlag.ENCRYPTED, RowFlag.ETHERNET)
+    flags = np.where(raw & REASON_ENCRYPTED, int(RowFlag.ENCRYPTED), 0)
     return trace_reason.astype(np.uint8), is_reply.astype(np.int8), flags.astype(np.uint8)
 
 
 _TRACE_REASON, _IS_REPLY, _FLAGS = _reason_tables()
 
 
-def read_headers(
-    types: NDArray[np.uint8],
-    header: NDArray[np.uint8],
-    ext: NDArray[np.uint8],
-    columns: dict[str, Column],
-    raw: RawColumns,
-) -> None:
-    """Fill the header columns of m rows.
+def read_headers(types: NDArray[np.uint8], header: NDArray[np.uint8], rows: Rows) -> None:
+    """Fill the header columns of m rows; must follow `read_ext`, which starts some of them.
 
     Most rows are traces: all are read as such, then drops and verdicts are put right.
 
@@ -82,11 +74,9 @@ def read_headers(
         types: uint8, shape (m,).
         header: uint8, shape (m, HEADER_MAX_BYTES), zero behind the header's end where that ends
             before the newest version does.
-        ext: uint8, shape (m, EXT_BYTES), zero where there is none.
-        columns: of length m.
-        raw: of length m.
+        rows: the m rows.
     """
-    _ext(ext.view(EXT)[:, 0], columns)
+    columns, raw = rows.columns, rows.raw
     trace = header.view(TRACE)[:, 0]
     reason = trace["reason"]
     columns["kind"][:] = types
@@ -103,7 +93,7 @@ def read_headers(
     for name in ("drop_reason", "direction", "match_type", "proxy_port", "file", "line"):
         columns[name].fill(0)
 
-    is_trace = types == EventKind.TRACE
+    is_trace = types == scalars.TRACE
     proxied = np.flatnonzero(is_trace & (columns["sub_type"] == _TO_PROXY))
     columns["proxy_port"][proxied] = trace["dst_id"][proxied]
     words = header.view(np.uint64)
@@ -113,28 +103,19 @@ def read_headers(
     columns["is_reply"][not_trace] = -1
     columns["trace_reason"][not_trace] = 0
     columns["ip_trace_id"][not_trace] = 0
-    columns["flags"][not_trace] &= ~RowFlag.ENCRYPTED & 0xFF
-    _drops(header, np.flatnonzero(types == EventKind.DROP), columns, raw)
-    _verdicts(header, np.flatnonzero(types == EventKind.POLICY_VERDICT), columns, raw)
+    columns["flags"][not_trace] &= ~scalars.ENCRYPTED
+    _drops(header, np.flatnonzero(types == scalars.DROP), columns, raw)
+    _verdicts(header, np.flatnonzero(types == scalars.POLICY_VERDICT), columns, raw)
 
 
-def _ext(ext: NDArray[np.void], columns: dict[str, Column]) -> None:
-    for name in ("bytes", "packets", "rtt_ns", "rule_cookie"):
-        columns[name][:] = ext[name]
-    flags = ext["flags"].copy()
-    columns["flags"][:] = (flags & EXT_FLAG_SWEPT) * (RowFlag.SWEPT // EXT_FLAG_SWEPT)
-    columns["vlan_id"].fill(0)
-    tagged = np.flatnonzero(flags & EXT_FLAG_VLAN)
-    columns["vlan_id"][tagged] = ext["vlan_tci"][tagged] & 0xFFF
-
-
-def restore_sources(header: NDArray[np.uint8], columns: dict[str, Column], raw: RawColumns) -> None:
+def restore_sources(header: NDArray[np.uint8], rows: Rows) -> None:
     """Put the source from before translation in place; must follow all that reads packets."""
+    columns, raw = rows.columns, rows.raw
     np.logical_and(raw.original_set, columns["ip_version"] != 0, out=raw.original_set)
-    rows = np.flatnonzero(raw.original_set)
-    if not rows.size:
+    which = np.flatnonzero(raw.original_set)
+    if not which.size:
         return
-    trace = header.view(TRACE)[rows, 0]
+    trace = header[which].view(TRACE)[:, 0]
     original = trace["orig_ip"].copy()
     mapped = original.copy()
     mapped[:, :10] = 0
@@ -142,14 +123,14 @@ def restore_sources(header: NDArray[np.uint8], columns: dict[str, Column], raw: 
     mapped[:, 12:] = original[:, :4]
     is_ipv6 = trace["flags"] & FLAG_IPV6 != 0
     chosen = np.where(is_ipv6[:, None], original, mapped)
-    raw.header_source[rows] = columns["source_ip"][rows]
-    columns["source_ip"][rows] = chosen.view(np.uint64)
+    raw.header_source[which] = columns["source_ip"][which]
+    columns["source_ip"][which] = chosen.view(np.uint64)
 
 
 def _drops(
     header: NDArray[np.uint8], rows: Index, columns: dict[str, Column], raw: RawColumns
 ) -> None:
-    drop = header.view(DROP)[rows, 0]
+    drop = header[rows, : DROP.itemsize].view(DROP)[:, 0]
     columns["verdict"][rows] = DROPPED
     columns["drop_reason"][rows] = drop["common"]["subtype"]
     columns["file"][rows] = drop["file"]
@@ -161,7 +142,7 @@ def _drops(
 def _verdicts(
     header: NDArray[np.uint8], rows: Index, columns: dict[str, Column], raw: RawColumns
 ) -> None:
-    event = header.view(VERDICT)[rows, 0]
+    event = header[rows, : VERDICT.itemsize].view(VERDICT)[:, 0]
     value = event["verdict"].astype(np.int64)
     flags = event["flags"]
     denied = value < 0

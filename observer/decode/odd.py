@@ -27,8 +27,14 @@ from observer.decode.tunnels import GENEVE, VXLAN, unwrap
 from observer.decode.walk import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Packets, walk
 from observer.entities import Tunnel
 from observer.samples import EXT_BYTES, SAMPLE_BYTES
-from observer.table.columns import EventKind, RowFlag
+from observer.table import scalars
+from observer.table.columns import EventKind
 from observer.table.rows import Rows
+
+_HAS_PACKET: Final = np.isin(
+    np.arange(256),
+    [EventKind.DROP, EventKind.CAPTURE, EventKind.TRACE, EventKind.POLICY_VERDICT],
+)
 
 # The destination stands first in an Ethernet header, the source first in a row.
 _MACS_FROM: Final = np.array([6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5])
@@ -49,6 +55,19 @@ class OddSamples:
     packets: Packets
     """Means nothing for trace-sock events, which have none."""
     tunnels: dict[int, Tunnel]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OddRows:
+    """The odd samples that became rows; all of one length."""
+
+    places: NDArray[np.intp]
+    """Their rows, ascending."""
+    header: NDArray[np.uint8]
+    ext: NDArray[np.uint8]
+    packets: Packets
+    tunnels: dict[int, Tunnel]
+    """By row."""
 
 
 def decode_odd(samples: NDArray[np.uint8], classes: Classes, which: NDArray[np.intp]) -> OddSamples:
@@ -75,7 +94,7 @@ def decode_odd(samples: NDArray[np.uint8], classes: Classes, which: NDArray[np.i
     packets = walk(flat, at, end, _starts_with(types, header))
     packets, tunnels = unwrap(flat, packets, _tunnel_protocols(types, header))
     reason = np.where(reason == 0, packets.reason, reason)
-    reason[types == EventKind.TRACE_SOCK] = 0
+    reason[types == scalars.TRACE_SOCK] = 0
     return OddSamples(
         which=which, reason=reason, header=header, ext=ext, packets=packets, tunnels=tunnels
     )
@@ -87,8 +106,7 @@ def _header_reasons(
     reason = np.zeros(len(types), np.uint8)
     reason[ext_length < 0] = Undecodable.EXT_VERSION
     reason[header_length == 0] = Undecodable.VERSION
-    known = (EventKind.DROP, EventKind.CAPTURE, EventKind.TRACE, EventKind.POLICY_VERDICT)
-    reason[~np.isin(types, known)] = Undecodable.TYPE
+    reason[~_HAS_PACKET[types]] = Undecodable.TYPE
     reason[types == EventKind.DEBUG] = Undecodable.DEBUG
     return reason
 
@@ -107,18 +125,18 @@ def _part(
 def _captured(types: NDArray[np.uint8], header: NDArray[np.uint8]) -> NDArray[np.int64]:
     common = header.view(TRACE)[:, 0]["common"]
     capture = header[:, : CAPTURE.itemsize].copy().view(CAPTURE)[:, 0]
-    captured = np.where(types == EventKind.CAPTURE, capture["len_cap"], common["len_cap"])
+    captured = np.where(types == scalars.CAPTURE, capture["len_cap"], common["len_cap"])
     return captured.astype(np.int64)
 
 
 def _flags(types: NDArray[np.uint8], header: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Give the flags in the drop and trace header's terms, whatever the type."""
-    flags = np.where(types == EventKind.DROP, header[:, 36], header[:, 27])
-    verdict = types == EventKind.POLICY_VERDICT
+    flags = np.where(types == scalars.DROP, header[:, 36], header[:, 27])
+    verdict = types == scalars.POLICY_VERDICT
     l3_device = np.where(flags & VERDICT_FLAG_L3_DEVICE, FLAG_L3_DEVICE, 0)
     ipv6 = np.where(flags & VERDICT_FLAG_IPV6, FLAG_IPV6, 0)
     flags = np.where(verdict, l3_device | ipv6, flags)
-    flags[types == EventKind.CAPTURE] = 0
+    flags[types == scalars.CAPTURE] = 0
     return flags.astype(np.uint8)
 
 
@@ -134,36 +152,45 @@ def _tunnel_protocols(types: NDArray[np.uint8], header: NDArray[np.uint8]) -> ND
     return np.where(flags & FLAG_VXLAN, VXLAN, geneve).astype(np.uint8)
 
 
-def put_packets(
-    samples: NDArray[np.uint8],
-    odd: OddSamples,
-    good: NDArray[np.intp],
-    rows: Rows,
-    places: NDArray[np.intp],
-) -> None:
+def place(odd: OddSamples, keep: NDArray[np.intp]) -> OddRows:
+    """Find the rows of those odd samples that could be decoded.
+
+    Args:
+        odd: all odd samples of a batch.
+        keep: intp, ascending: the batch's samples that become rows, in the rows' order.
+    """
+    good = np.flatnonzero(odd.reason == 0)
+    places = np.searchsorted(keep, odd.which[good])
+    place_of = dict(zip(good.tolist(), places.tolist(), strict=True))
+    return OddRows(
+        places=places,
+        header=odd.header[good],
+        ext=odd.ext[good],
+        packets=odd.packets.take(good),
+        tunnels={place_of[index]: tunnel for index, tunnel in odd.tunnels.items()},
+    )
+
+
+def put_packets(samples: NDArray[np.uint8], odd: OddRows, rows: Rows) -> None:
     """Overwrite the packet columns of rows that came from odd samples.
 
     Args:
         samples: uint8, shape (n, SAMPLE_BYTES): the batch.
-        odd: all its odd samples.
-        good: those of them that could be decoded.
+        odd: its odd samples that became rows.
         rows: the batch's rows.
-        places: the rows of `good`.
     """
-    packets, columns = odd.packets, rows.columns
+    packets, columns, places = odd.packets, rows.columns, odd.places
     for name in ("ip_version", "l4_kind", "source_port", "destination_port", "tcp_flags"):
-        columns[name][places] = getattr(packets, name)[good]
-    columns["source_ip"][places] = packets.source[good]
-    columns["destination_ip"][places] = packets.destination[good]
-    tagged = packets.vlan_id[good] != 0
-    columns["vlan_id"][places[tagged]] = packets.vlan_id[good[tagged]]
+        columns[name][places] = getattr(packets, name)
+    columns["source_ip"][places] = packets.source
+    columns["destination_ip"][places] = packets.destination
+    tagged = np.flatnonzero(packets.vlan_id)
+    columns["vlan_id"][places[tagged]] = packets.vlan_id[tagged]
 
-    at = packets.ethernet_at[good]
-    bridged = at >= 0
-    columns["flags"][places[~bridged]] &= ~RowFlag.ETHERNET & 0xFF
+    bridged = packets.ethernet_at >= 0
+    columns["flags"][places[~bridged]] &= ~scalars.ETHERNET
     columns["macs"][places[~bridged]] = 0
-    index = at[bridged, None] + _MACS_FROM
-    columns["macs"][places[bridged]] = samples.reshape(-1)[index]
-    row_of = dict(zip(good.tolist(), places.tolist(), strict=True))
-    for index_of, tunnel in odd.tunnels.items():
-        rows.add_detail(row_of[index_of], tunnel)
+    macs_at = packets.ethernet_at[bridged, None] + _MACS_FROM
+    columns["macs"][places[bridged]] = samples.reshape(-1)[macs_at]
+    for row, tunnel in odd.tunnels.items():
+        rows.add_detail(row, tunnel)

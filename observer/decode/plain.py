@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from observer.table.columns import L4Kind
+from observer.table import scalars
 from observer.table.rows import Column
 
 U64 = np.uint64
@@ -87,7 +87,7 @@ def read_packets(
         column[:] = halves[:, half]
         np.copyto(column, halves[:, half + 10], where=is_ipv6)
         column.byteswap(inplace=True)
-    _icmp(columns, np.flatnonzero(l4_kind >= L4Kind.ICMPV4))
+    _icmp(columns, np.flatnonzero(l4_kind >= scalars.ICMPV4))
     np.add(is_ipv6, 1, out=columns["ip_version"], dtype=np.uint8)
     columns["l4_kind"][:] = l4_kind
 

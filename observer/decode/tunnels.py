@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from observer.decode.walk import Index, Packets, walk
 from observer.entities import Tunnel
+from observer.table import scalars
 from observer.table.columns import L4Kind
 
 VXLAN: Final = 1  # flow.Tunnel.Protocol
@@ -60,7 +61,7 @@ def _inner_starts(
     at = outer.payload_at[which].copy()
     starts_with = np.full(len(which), _EMPTY, np.uint16)
     vni = np.zeros(len(which), np.int64)
-    whole = (outer.l4_kind[which] == L4Kind.UDP) & (at + _HEADER_BYTES <= outer.end[which])
+    whole = (outer.l4_kind[which] == scalars.UDP) & (at + _HEADER_BYTES <= outer.end[which])
     some = np.flatnonzero(whole)
     start = at[some]
     header = flat[start[:, None] + np.arange(_HEADER_BYTES)].astype(np.int64)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from observer.decode.reasons import Undecodable
+from observer.table import scalars
 from observer.table.columns import L4Kind
 
 Bytes = NDArray[np.uint8]
@@ -27,13 +28,15 @@ IPV6_BYTES: Final = 40
 
 ETHERTYPE_IPV4: Final = 0x0800
 ETHERTYPE_IPV6: Final = 0x86DD
-_ETHERTYPES_VLAN: Final = (0x8100, 0x88A8)
+_ETHERTYPE_VLAN: Final = 0x8100
+_ETHERTYPE_PROVIDER_VLAN: Final = 0x88A8
 
 PROTO_UDP: Final = 17
 _FRAGMENT: Final = 44
 _AUTHENTICATION: Final = 51
+_IS_EXTENSION: Final = np.zeros(256, np.bool_)
 # hop-by-hop, routing, fragment, authentication, destination options, mobility
-_EXTENSIONS: Final = (0, 43, _FRAGMENT, _AUTHENTICATION, 60, 135)
+_IS_EXTENSION[[0, 43, _FRAGMENT, _AUTHENTICATION, 60, 135]] = True
 _NO_PROTO: Final = 59  # IPv6's "no next header": also used for fragments without a start
 
 # protocol → (kind, bytes of the header that must be there)
@@ -46,6 +49,7 @@ TRANSPORTS: Final[dict[int, tuple[L4Kind, int]]] = {
     112: (L4Kind.VRRP, 8),
     132: (L4Kind.SCTP, 12),
 }
+_HAS_PORTS: Final = np.isin(np.arange(256), [L4Kind.TCP, L4Kind.UDP, L4Kind.SCTP])
 _KIND: Final = np.zeros(256, np.uint8)
 _NEED: Final = np.zeros(256, np.int64)
 for _proto, (_kind, _need) in TRANSPORTS.items():
@@ -76,6 +80,10 @@ class Packets:
     payload_at: Offsets
     """Behind the UDP header; only meaningful where l4_kind is UDP."""
     end: Offsets
+
+    def take(self, which: Index) -> "Packets":
+        """Choose some of them."""
+        return Packets(**{name: getattr(self, name)[which] for name in self.__slots__})
 
 
 class _Walk:
@@ -152,12 +160,17 @@ def walk(flat: Bytes, at: Offsets, end: Offsets, starts_with: NDArray[np.uint16]
 
 
 def _ethernet(w: _Walk, which: Index) -> None:
+    if not which.size:
+        return
     which = w.holding(which, ETHERNET_BYTES, Undecodable.ETHERNET_SHORT)
     w.ethernet_at[which] = w.at[which]
     w.ethertype[which] = w.be16(which, 12)
     w.at[which] += ETHERNET_BYTES
     for tag in range(MAX_VLAN_TAGS):
-        which = which[np.isin(w.ethertype[which], _ETHERTYPES_VLAN)]
+        ethertype = w.ethertype[which]
+        which = which[(ethertype == _ETHERTYPE_VLAN) | (ethertype == _ETHERTYPE_PROVIDER_VLAN)]
+        if not which.size:
+            return
         w.ethertype[which] = 0
         which = w.holding(which, 4, Undecodable.VLAN_SHORT)
         if tag == 0:
@@ -167,6 +180,8 @@ def _ethernet(w: _Walk, which: Index) -> None:
 
 
 def _ipv4(w: _Walk, which: Index) -> None:
+    if not which.size:
+        return
     which = w.holding(which, IPV4_BYTES, Undecodable.IPV4_SHORT)
     first = w.byte(which, 0)
     which = w.valid(which, (first >> 4 == 4) & (first & 15 >= 5), Undecodable.IPV4_INVALID)
@@ -190,6 +205,8 @@ def _ipv4(w: _Walk, which: Index) -> None:
 
 
 def _ipv6(w: _Walk, which: Index) -> None:
+    if not which.size:
+        return
     which = w.holding(which, IPV6_BYTES, Undecodable.IPV6_SHORT)
     which = w.valid(which, w.byte(which, 0) >> 4 == 6, Undecodable.IPV6_INVALID)
     payload = w.be16(which, 4).astype(np.int64)
@@ -206,7 +223,7 @@ def _ipv6(w: _Walk, which: Index) -> None:
 
 def _extensions(w: _Walk, which: Index) -> None:
     for _ in range(MAX_EXTENSIONS):
-        which = which[np.isin(w.proto[which], _EXTENSIONS)]
+        which = which[_IS_EXTENSION[w.proto[which]]]
         if not which.size:
             return
         proto = w.proto[which]
@@ -228,23 +245,24 @@ def _transport(w: _Walk, which: Index) -> None:
     which = w.holding(which, _NEED[w.proto[which]], Undecodable.L4_SHORT)
     kind = _KIND[w.proto[which]]
     w.l4_kind[which] = kind
-    _tcp(w, which[kind == L4Kind.TCP])
-    ported = which[(kind == L4Kind.TCP) | (kind == L4Kind.UDP) | (kind == L4Kind.SCTP)]
-    w.ports[0, ported] = w.be16(ported, 0)
-    w.ports[1, ported] = w.be16(ported, 2)
-    typed = which[(kind == L4Kind.ICMPV4) | (kind == L4Kind.ICMPV6)]
-    w.ports[0, typed] = w.byte(typed, 0)
-    w.ports[1, typed] = w.byte(typed, 1)
-    igmp = which[kind == L4Kind.IGMP]
-    w.ports[0, igmp] = w.byte(igmp, 0)
-    vrrp = which[kind == L4Kind.VRRP]
-    w.ports[0, vrrp] = w.byte(vrrp, 0) & 15
-    w.ports[1, vrrp] = w.byte(vrrp, 1)
-    udp = which[kind == L4Kind.UDP]
-    w.at[udp] += 8
+    # Two ports, or type and code; the bytes of the others are put right below.
+    ported = _HAS_PORTS[kind]
+    first, second = w.be16(which, 0), w.be16(which, 2)
+    w.ports[0, which] = np.where(ported, first, first >> 8)
+    w.ports[1, which] = np.where(ported, second, first & 0xFF)
+    _tcp(w, which[kind == scalars.TCP])
+    _routing(w, which[kind >= scalars.VRRP])
+    w.at[which] += 8
 
 
 def _tcp(w: _Walk, which: Index) -> None:
     """Read the flags; the options may be cut, nothing of them is needed."""
     which = w.valid(which, w.byte(which, 12) >> 4 >= 5, Undecodable.TCP_INVALID)
     w.tcp_flags[which] = w.be16(which, 12) & 0x1FF
+
+
+def _routing(w: _Walk, which: Index) -> None:
+    """VRRP begins with version and type, then its group; IGMP has no more than a type."""
+    vrrp = w.l4_kind[which] == scalars.VRRP
+    w.ports[0, which[vrrp]] &= 15
+    w.ports[1, which[~vrrp]] = 0
