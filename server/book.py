@@ -7,6 +7,7 @@ between them: what the kernel may report is known before, and until after.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from server.mirror import Mirror, one_by_one
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 class BookWriter:
     """Writes what a view says into the address book."""
 
-    def __init__(self, book: AddressBook, problems: Problems) -> None:
+    def __init__(self, book: AddressBook, problems: Problems, *, linger_s: float) -> None:
+        """Take the book, and how long samples of what is gone may still be on their way."""
+        self._linger_s = linger_s
         self._interfaces: Mirror[int, str] = Mirror(
             "interface",
             put=one_by_one(book.set_interface),
@@ -65,7 +68,16 @@ class BookWriter:
     async def drop(
         self, view: NodeView, enforcement: Enforcement, names: Mapping[int, str], pace: Pace
     ) -> None:
-        """Forget what is gone, after the kernel has."""
+        """Forget what is gone, some time after the kernel has."""
+        is_late = (
+            self._rules.exceeds(enforcement.rules)
+            or self._services.exceeds(view.services)
+            or self._endpoints.exceeds(view.endpoints)
+            or self._identities.exceeds(view.identities)
+            or self._interfaces.exceeds(names)
+        )
+        if is_late and self._linger_s:
+            await asyncio.sleep(self._linger_s)
         await self._rules.drop_rest(enforcement.rules, pace)
         await self._services.drop_rest(view.services, pace)
         await self._endpoints.drop_rest(view.endpoints, pace)

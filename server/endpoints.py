@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SETTLE_S = 0.01
 """An interface comes with a dozen notices: wait for the rest of them."""
+LINGER_S = 0.1
+"""The rings of an idle node are read every 50 ms: until then flows need to know who is gone."""
 NO_INTERFACES = Interfaces(links={}, routes={}, neighbours={}, addresses=frozenset())
 
 
@@ -64,7 +66,8 @@ class EndpointManager:
             node_name=node_name, cluster_name=cluster_name, problems=self.problems
         )
         self._policies = PolicyBook()
-        self._book = BookWriter(book, self.problems)
+        linger_s = 0.0 if datapath is None else LINGER_S
+        self._book = BookWriter(book, self.problems, linger_s=linger_s)
         self._maps = None if datapath is None else MapWriter(datapath, self.problems)
         self._source = interfaces
         self._picture = NO_INTERFACES

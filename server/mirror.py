@@ -107,6 +107,10 @@ class Mirror(Generic[K, V]):
                 self._doubtful.discard(key)
                 self.held.pop(key, None)
 
+    def exceeds(self, wanted: Mapping[K, V]) -> bool:
+        """Whether there is anything to drop."""
+        return not self.held.keys() <= wanted.keys()
+
     def holds(self, key: K, value: V) -> bool:
         """Whether the table is known to hold just this."""
         return key not in self._doubtful and key in self.held and self.held[key] == value
