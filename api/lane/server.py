@@ -97,18 +97,21 @@ class Server:
         if ssl is not None:
             ssl.set_alpn_protocols(["h2"])
         loop = asyncio.get_running_loop()
-        accept = partial(ServerConnection, self)
-        if isinstance(bound, UnixAddress):
-            listener = await loop.create_unix_server(accept, sock=sock, ssl=ssl)
-        else:
-            listener = await loop.create_server(accept, sock=sock, ssl=ssl)
+        is_unix = isinstance(bound, UnixAddress)
+        create = loop.create_unix_server if is_unix else loop.create_server
+        listener = await create(
+            partial(ServerConnection, self),
+            sock=sock,
+            ssl=ssl,
+            ssl_handshake_timeout=None if ssl is None else self.limits.handshake_s,
+        )
         self._listeners.append(listener)
         return str(bound)
 
     async def stop(self, grace_s: float) -> None:
         """Accept no more, let calls end for ``grace_s``, end the rest with UNAVAILABLE.
 
-        Takes at most the grace time and twice ``Limits.close_s``. If cancelled, it ends all
+        Takes at most the grace time and three times ``Limits.close_s``. If cancelled, it ends all
         connections at once.
         """
         for listener in self._listeners:
@@ -122,7 +125,8 @@ class Server:
         finally:
             for connection in list(self.connections):
                 connection.close("server is shutting down")
-        await self._wait_idle(self.limits.close_s)
+        # A peer that does not read is cut after close_s: this sees it go.
+        await self._wait_idle(2 * self.limits.close_s)
 
     def statistics(self) -> Statistics:
         """Return the counters of now."""

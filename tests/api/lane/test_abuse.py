@@ -250,7 +250,11 @@ async def test_odd_but_legal_requests_are_served(serve: Serve) -> None:
         peer.hello(struct.pack(">HI", 0xAAAA, 1))
         peer.writer.write(http2(0xBB, 0, 0, b"grease"))
         message = frame(b"abcd")
-        head = peer.block(("odd", "\xff\xfe"), ("content-type", "application/grpc+proto"))
+        head = peer.block(
+            ("odd", "\xff\xfe"),
+            ("grpc-timeout", "99999999H"),
+            ("content-type", "application/grpc+proto"),
+        )
         peer.writer.write(
             http2(HEADERS, 0, 1, head[:5])
             + http2(CONTINUATION, END_HEADERS, 1, head[5:])
