@@ -290,7 +290,7 @@ static __always_inline u32 parse_extensions(struct __sk_buff *skb, struct packet
 	struct extension extension;
 	int i;
 
-	for (i = 0; i < MAX_EXTENSION_HEADERS; i++) {
+	for (i = 0; i <= MAX_EXTENSION_HEADERS; i++) {
 		u8 kind = packet->protocol;
 
 		if (kind != EXTENSION_HOP_BY_HOP && kind != EXTENSION_ROUTING &&

@@ -9,6 +9,7 @@ Everything carries the process id in its name and is removed again, also after a
 
 import os
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -120,6 +121,7 @@ class Bed:
     b: Pod
     rings: PerfRings
     seen: list[Event] = field(default_factory=list)
+    frames: list[bytes] = field(default_factory=list)
 
     def enforce(self, pod: Pod, *, ingress: bool = False, egress: bool = False) -> None:
         self.datapath.upsert_endpoint(pod.entry(ingress=ingress, egress=egress))
@@ -148,12 +150,33 @@ class Bed:
     def names(self, count: int) -> list[str]:
         return [event.name for event in self.events(count)]
 
+    def seen_frames(self, pod: Pod) -> list[bytes]:
+        """Add what has reached the pod to `frames`."""
+        self.frames += pod.received()
+        return self.frames
+
     def settle(self, done: Callable[[], bool]) -> None:
         """Wait until something holds."""
         deadline = time.monotonic() + WAIT_S
         while not done():
             assert time.monotonic() < deadline, "did not settle"
             time.sleep(0.001)
+
+    def run(
+        self, program: str, pod: Pod, frame: bytes, *, segments: int = 0, repeat: int = 1
+    ) -> syscall.RunResult:
+        """Run a program on a frame as if it came from or went to that pod's interface."""
+        context = bytearray(192)  # struct __sk_buff
+        struct.pack_into("=I", context, 40, pod.ifindex)
+        struct.pack_into("=I", context, 164, segments)
+        with inside(netns_path(self.node)):
+            return syscall.run_program(
+                self.datapath._programs[program],
+                frame,
+                context=bytes(context),
+                repeat=repeat,
+                room_bytes=2048,
+            )
 
     def reset(self) -> None:
         """As after start: no connections, no policy, nothing enforced, default settings."""
@@ -164,6 +187,7 @@ class Bed:
             self.enforce(pod)
             pod.received()
         self.take()
+        self.frames.clear()
 
     def clear_connections(self) -> None:
         fd = self.datapath._maps["connections"]
