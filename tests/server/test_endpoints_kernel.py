@@ -1,0 +1,135 @@
+"""From YAML objects to packets that pass or do not: the manager with the real datapath."""
+
+import errno
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import yaml
+
+from observer.addresses import AddressBook
+from observer.kernel.datapath import Datapath
+from observer.table.interns import Interns
+from server.cluster.objects import Change, ChangeKind
+from server.cluster.read import read_object
+from server.cluster.state import ClusterState
+from server.endpoints import EndpointManager
+from server.interfaces import NodeInterfaces
+from tests.server.wires import WiredNode, wired_node
+
+pytestmark = pytest.mark.kernel
+
+PODS = {
+    "deathstar": ("10.244.1.2", {"org": "empire", "class": "deathstar"}),
+    "tiefighter": ("10.244.1.3", {"org": "empire", "class": "tiefighter"}),
+    "xwing": ("10.244.1.4", {"org": "alliance", "class": "xwing"}),
+}
+POLICY = """
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: landing}
+spec:
+  podSelector: {matchLabels: {class: deathstar}}
+  ingress: [{from: [{podSelector: {matchLabels: {org: empire}}}], ports: [{port: 80}]}]
+"""
+
+
+def pod(name: str) -> str:
+    address, labels = PODS[name]
+    document = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"nodeName": "lab-1"},
+        "status": {"podIP": address},
+    }
+    return yaml.safe_dump(document)
+
+
+@pytest.fixture
+def node() -> Iterator[WiredNode]:
+    with wired_node("ep") as node:
+        for name, (address, _) in PODS.items():
+            node.add_pod(name, address)
+        yield node
+
+
+@pytest.fixture
+def datapath(node: WiredNode) -> Iterator[Datapath]:
+    loaded = Datapath.load(node=node.name, netns=node.path)
+    yield loaded
+    loaded.remove()
+
+
+class Reconciled:
+    """A manager and the state it follows."""
+
+    def __init__(self, datapath: Datapath, interfaces: NodeInterfaces) -> None:
+        self.state = ClusterState()
+        self.manager = EndpointManager(
+            node_name="lab-1",
+            cluster_name="default",
+            state=self.state,
+            book=AddressBook(Interns(), cluster_name="default"),
+            datapath=datapath,
+            interfaces=interfaces,
+        )
+
+    async def apply(self, *texts: str, kind: ChangeKind = ChangeKind.ADDED) -> tuple[str, ...]:
+        for text in texts:
+            document = yaml.safe_load(text)
+            found = read_object(document, source="test")
+            assert found is not None
+            self.state.apply(Change(kind=kind, object=found, document=document))
+        await self.manager.reconcile()
+        return self.manager.problems.present
+
+
+@pytest.fixture
+async def reconciled(node: WiredNode, datapath: Datapath) -> AsyncIterator[Reconciled]:
+    interfaces = NodeInterfaces(node.path)
+    yield Reconciled(datapath, interfaces)
+    interfaces.close()
+
+
+def lands(node: WiredNode, name: str) -> bool:
+    """Whether a TCP connection from the pod to the deathstar comes about within a second."""
+    with node.socket("deathstar") as listener, node.socket(name) as client:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("10.244.1.2", 80))
+        listener.listen()
+        client.settimeout(1.0)
+        found = client.connect_ex(("10.244.1.2", 80))
+        assert found in (0, errno.EAGAIN, errno.ETIMEDOUT)
+        return found == 0
+
+
+async def test_the_empire_lands_and_the_alliance_does_not(
+    node: WiredNode, datapath: Datapath, reconciled: Reconciled
+) -> None:
+    assert not await reconciled.apply(*(pod(name) for name in PODS))
+    assert len(datapath.attached()) == 3
+    assert lands(node, "tiefighter")
+    assert lands(node, "xwing")
+    assert not await reconciled.apply(POLICY)
+    assert lands(node, "tiefighter")
+    before = datapath.counters()["drop_policy_denied"]
+    assert not lands(node, "xwing")
+    assert datapath.counters()["drop_policy_denied"] > before
+    assert not await reconciled.apply(POLICY, kind=ChangeKind.DELETED)
+    assert lands(node, "xwing")
+
+
+async def test_a_pod_whose_interface_vanishes_is_let_go(
+    node: WiredNode, datapath: Datapath, reconciled: Reconciled
+) -> None:
+    assert not await reconciled.apply(*(pod(name) for name in PODS))
+    node.remove_pod("xwing")
+    assert await reconciled.apply() == (
+        "Pod default/xwing: not connected: no route to 10.244.1.4 alone",
+    )
+    assert len(datapath.attached()) == len(datapath.endpoint_ids) == 2
+    node.add_pod("xwing", "10.244.1.4")
+    assert not await reconciled.apply()
+    assert len(datapath.attached()) == 3
+    assert lands(node, "xwing")
