@@ -139,9 +139,9 @@ def warn_if_older(metadata: Metadata, warn: Callable[[str], None]) -> None:
             continue
         if _major_minor(value) > _major_minor(HUBBLE_API):
             warn(
-                f'level=WARN msg="The server is newer than the API spoken here, some of what it '
-                f'tells may not be shown" hubble-cli-version={VERSION} hubble-api-version={HUBBLE_API} '
-                f"{name}={value}\n"
+                'level=WARN msg="The server is newer than the API spoken here: some of what it '
+                f'tells may not be shown" hubble-cli-version={VERSION} '
+                f"hubble-api-version={HUBBLE_API} {name}={value}\n"
             )
         return
 

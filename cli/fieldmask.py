@@ -4,8 +4,6 @@ A mask makes answers smaller by half. Ours holds all that the lines show (Hubble
 forgot direction and match type, so its lines could not tell them).
 """
 
-from google.protobuf.descriptor import Descriptor
-
 from api.proto.flow.flow_pb2 import Flow
 from cli.errors import UsageError
 from cli.flags.arguments import Arguments
@@ -62,12 +60,13 @@ def field_mask(output: str, arguments: Arguments) -> tuple[str, ...]:
 
 
 def _check(path: str) -> None:
-    descriptor: Descriptor | None = Flow.DESCRIPTOR
+    fields = dict(Flow.DESCRIPTOR.fields_by_name)
     for name in path.split("."):
-        field = descriptor.fields_by_name.get(name) if descriptor else None
+        field = fields.get(name)
         if field is None:
             raise UsageError(
                 "failed to construct field mask: "
                 f'proto: invalid path {quoted(path)} for message "flow.Flow"'
             )
-        descriptor = None if field.is_repeated else field.message_type
+        inner = None if field.is_repeated else field.message_type
+        fields = {} if inner is None else dict(inner.fields_by_name)

@@ -1,4 +1,4 @@
-"""Text in double quotes, as the messages of Hubble's command line show values.
+r"""Text in double quotes, as the messages of Hubble's command line show values.
 
 Printable characters stay, the rest become escapes: `"a\tb"`, `"\x1b[31m"`. An error message
 that repeats what somebody typed can so never move the cursor of a terminal.

@@ -7,6 +7,7 @@ formatters keep the texts of the last moments, since neighbouring flows share th
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 from cli.flags.values import parse_duration_ns
@@ -18,12 +19,13 @@ _DATE = re.compile(
     re.ASCII,
 )
 _MAIL_DATE = re.compile(
-    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)",
+    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (\d\d) (\w{3}) (\d{4}) "
+    r"(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)",
     re.ASCII,
 )
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_KEPT = 4096
+_KEPT = 1024
 
 TimeText = Callable[[int, int], str]
 """(seconds, nanoseconds) to text."""
@@ -83,70 +85,99 @@ def utc(seconds: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
 
 
-def _stamp_milli(moment: datetime, nanos: int) -> str:
-    month = MONTHS[moment.month - 1]
-    return f"{month} {moment.day:2} {moment:%H:%M:%S}.{nanos // 1_000_000:03}"
-
-
 def _day(moment: datetime) -> str:
     return f"{moment.year:04}-{moment.month:02}-{moment.day:02}"
 
 
-def _rfc3339(digits: int) -> Callable[[datetime, int], str]:
-    def write(moment: datetime, nanos: int) -> str:
+def _stamp(moment: datetime) -> str:
+    return f"{MONTHS[moment.month - 1]} {moment.day:2} {moment:%H:%M:%S}"
+
+
+def _second(moment: datetime) -> str:
+    return f"{_day(moment)}T{moment:%H:%M:%S}"
+
+
+def _mail(moment: datetime) -> str:
+    month = MONTHS[moment.month - 1]
+    day = f"{_DAYS[moment.weekday()]}, {moment.day:02} {month} {moment.year:04}"
+    return f"{day} {moment:%H:%M:%S}"
+
+
+def _no_fraction(_: int) -> str:
+    return ""
+
+
+def _millis(nanos: int) -> str:
+    return f".{nanos // 1_000_000:03}"
+
+
+def _trimmed(digits: int) -> Callable[[int], str]:
+    def write(nanos: int) -> str:
         fraction = f"{nanos:09}"[:digits].rstrip("0")
-        return f"{_day(moment)}T{moment:%H:%M:%S}{'.' if fraction else ''}{fraction}Z"
+        return f".{fraction}" if fraction else ""
 
     return write
 
 
-def _mail(moment: datetime, _: int) -> str:
-    month = MONTHS[moment.month - 1]
-    day = f"{_DAYS[moment.weekday()]}, {moment.day:02} {month} {moment.year:04}"
-    return f"{day} {moment:%H:%M:%S} +0000"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeFormat:
+    """How a time is printed: what is the same within a second, the fraction, the zone."""
+
+    layout: str
+    """The usual notation, for the help page."""
+    second: Callable[[datetime], str]
+    fraction: Callable[[int], str] = _no_fraction
+    zone: str = "Z"
 
 
-# The layout, for the help page, and what writes it.
-FORMATS: dict[str, tuple[str, Callable[[datetime, int], str]]] = {
-    "StampMilli": ("Jan _2 15:04:05.000", _stamp_milli),
-    "YearMonthDay": ("2006-01-02", lambda moment, _: _day(moment)),
-    "YearMonthDayHour": ("2006-01-02T15Z07:00", lambda moment, _: f"{_day(moment)}T{moment:%H}Z"),
-    "YearMonthDayHourMinute": (
-        "2006-01-02T15:04Z07:00",
-        lambda moment, _: f"{_day(moment)}T{moment:%H:%M}Z",
+FORMATS: dict[str, TimeFormat] = {
+    "StampMilli": TimeFormat(
+        layout="Jan _2 15:04:05.000", second=_stamp, fraction=_millis, zone=""
     ),
-    "RFC3339": ("2006-01-02T15:04:05Z07:00", _rfc3339(0)),
-    "RFC3339Milli": ("2006-01-02T15:04:05.999Z07:00", _rfc3339(3)),
-    "RFC3339Micro": ("2006-01-02T15:04:05.999999Z07:00", _rfc3339(6)),
-    "RFC3339Nano": ("2006-01-02T15:04:05.999999999Z07:00", _rfc3339(9)),
-    "RFC1123Z": ("Mon, 02 Jan 2006 15:04:05 -0700", _mail),
+    "YearMonthDay": TimeFormat(layout="2006-01-02", second=_day, zone=""),
+    "YearMonthDayHour": TimeFormat(
+        layout="2006-01-02T15Z07:00", second=lambda moment: f"{_day(moment)}T{moment:%H}"
+    ),
+    "YearMonthDayHourMinute": TimeFormat(
+        layout="2006-01-02T15:04Z07:00", second=lambda moment: f"{_day(moment)}T{moment:%H:%M}"
+    ),
+    "RFC3339": TimeFormat(layout="2006-01-02T15:04:05Z07:00", second=_second),
+    "RFC3339Milli": TimeFormat(
+        layout="2006-01-02T15:04:05.999Z07:00", second=_second, fraction=_trimmed(3)
+    ),
+    "RFC3339Micro": TimeFormat(
+        layout="2006-01-02T15:04:05.999999Z07:00", second=_second, fraction=_trimmed(6)
+    ),
+    "RFC3339Nano": TimeFormat(
+        layout="2006-01-02T15:04:05.999999999Z07:00", second=_second, fraction=_trimmed(9)
+    ),
+    "RFC1123Z": TimeFormat(layout="Mon, 02 Jan 2006 15:04:05 -0700", second=_mail, zone=" +0000"),
 }
-_BY_LOWER_NAME = {name.lower(): write for name, (_, write) in FORMATS.items()}
+_BY_LOWER_NAME = {name.lower(): form for name, form in FORMATS.items()}
 
 
 def time_text(format_name: str) -> TimeText:
     """Make the formatter of a name; names are compared without case, others are StampMilli."""
-    write = _BY_LOWER_NAME.get(format_name.lower(), _stamp_milli)
-    fine = write is not _stamp_milli
+    form = _BY_LOWER_NAME.get(format_name.lower(), FORMATS["StampMilli"])
+    fraction, zone = form.fraction, form.zone
     kept: dict[int, str] = {}
 
     def text(seconds: int, nanos: int) -> str:
-        # StampMilli has one text a millisecond; the others are kept by the nanosecond.
-        key = seconds * SECOND_NS + nanos if fine else seconds * 1000 + nanos // 1_000_000
-        known = kept.get(key)
-        if known is None:
+        second = kept.get(seconds)
+        if second is None:
             if len(kept) >= _KEPT:
                 kept.clear()
-            known = kept[key] = _write(write, seconds, nanos)
-        return known
+            second = kept[seconds] = _second_text(form, seconds)
+        if not second or not 0 <= nanos < SECOND_NS:
+            return "N/A"
+        return f"{second}{fraction(nanos)}{zone}"
 
     return text
 
 
-def _write(write: Callable[[datetime, int], str], seconds: int, nanos: int) -> str:
-    if not 0 <= nanos < SECOND_NS:
-        return "N/A"
+def _second_text(form: TimeFormat, seconds: int) -> str:
+    """Write the second; empty outside the years 1 to 9999."""
     try:
-        return write(utc(seconds), nanos)
+        return form.second(utc(seconds))
     except OverflowError:
-        return "N/A"
+        return ""

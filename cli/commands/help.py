@@ -12,5 +12,6 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
     arguments.read()
     command, path, rest = find_command(ROOT, arguments.words)
     if command is ROOT and rest:
-        surroundings.out.write(f"Unknown help topic [`{' '.join(rest)}`]\n")
+        topics = " ".join(f"`{word}`" for word in rest)
+        surroundings.out.write(f"Unknown help topic [{topics}]\n")
     surroundings.out.write(help_page(command, path))

@@ -50,12 +50,12 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
     select(request, arguments, surroundings.now_ns())
     allow += parse_filters("allowlist", arguments.texts("allowlist"))
     deny += parse_filters("denylist", arguments.texts("denylist"))
+    request.field_mask.paths.extend(field_mask(chosen, arguments))
     if arguments.on("print-raw-filters"):
         surroundings.out.write(raw_filters_yaml(_json(allow), _json(deny)))
         return
     request.whitelist.extend(allow)
     request.blacklist.extend(deny)
-    request.field_mask.paths.extend(field_mask(chosen, arguments))
     printer = flow_printer(chosen, arguments, surroundings)
     question = _Question(server=server, request=request, printer=printer)
     asyncio.run(_observe(question, surroundings))

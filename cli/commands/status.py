@@ -1,12 +1,7 @@
 """`hubble status`: is the server well, how many flows has it, how many nodes."""
 
 import asyncio
-from typing import TypeVar
-
-from google.protobuf.message import Message
-
 from api.lane.client import Channel
-from api.lane.metadata import Metadata
 from api.lane.status import RpcError
 from api.proto.health.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from api.proto.observer.observer_pb2 import ServerStatusRequest, ServerStatusResponse
@@ -19,7 +14,6 @@ from cli.surroundings import Surroundings
 _CHECK = "/grpc.health.v1.Health/Check"
 _STATUS = "/observer.Observer/ServerStatus"
 _HEALTH_NAME = "hubble.server.Observer"
-M = TypeVar("M", bound=Message)
 
 
 def run(arguments: Arguments, surroundings: Surroundings) -> None:

@@ -12,7 +12,7 @@ _SINCE_HELP = """What to begin with: a time before now (3s, 4m, 1h43m) or one of
 Z stands for UTC"""
 
 _FORMATS_HELP = "How to print times (JSON always has RFC 3339):\n" + "\n".join(
-    f"  {name + ':':<24}{layout}" for name, (layout, _) in FORMATS.items()
+    f"  {name + ':':<24}{form.layout}" for name, form in FORMATS.items()
 )
 
 SELECTORS = FlagSet(

@@ -45,7 +45,8 @@ def find_command(root: Command, words: Sequence[str]) -> tuple[Command, tuple[st
     Returns:
         The command, the names that lead to it from the root, and the other words.
     """
-    command, path, rest = root, (root.name,), list(words)
+    path: tuple[str, ...] = (root.name,)
+    command, rest = root, list(words)
     while (index := _first_plain(command, rest)) is not None:
         child = command.child(rest[index])
         if child is None:

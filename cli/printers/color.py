@@ -15,6 +15,7 @@ _FOREIGN_ESCAPE = re.compile(r"\x1b(?!\[(?:0|31|32|33|35|36)m)")
 class Palette:
     """How each kind of piece is painted."""
 
+    colored: bool
     host: Paint
     port: Paint
     identity: Paint
@@ -29,6 +30,7 @@ def palette(*, colored: bool) -> Palette:
     """Make the palette: with colours, or leaving text as it is."""
     if not colored:
         return Palette(
+            colored=False,
             host=str,
             port=str,
             identity=str,
@@ -38,6 +40,7 @@ def palette(*, colored: bool) -> Palette:
             neutralise=_neutralise_all,
         )
     return Palette(
+        colored=True,
         host=_painter(_CYAN),
         port=_painter(_YELLOW),
         identity=_painter(_MAGENTA),

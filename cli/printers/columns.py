@@ -47,18 +47,21 @@ class _Rows:
                 return self._lost(response)
             case "node_status":
                 self._events.node_status(response)
-        return None
+                return None
+            case _:  # a kind of a later API, or none
+                return None
 
     def _flow(self, response: GetFlowsResponse) -> _Row:
         flow, text = response.flow, self._text
-        source, destination = text.hosts(flow)
+        source, destination = text.hosts(flow, flow.source, flow.destination)
+        kind, verdict = text.judgement(flow)
         return _Row(
             timestamp=self._time(flow.time.seconds, flow.time.nanos),
             node=flow.node_name or "-",
             source=source,
             destination=destination,
-            type=text.type(flow),
-            verdict=text.verdict(flow),
+            type=kind,
+            verdict=verdict,
             summary=text.summary(flow),
         )
 

@@ -7,6 +7,7 @@ the error stream.
 
 from collections.abc import Sequence
 
+from api.proto.flow.flow_pb2 import Flow
 from api.proto.observer.observer_pb2 import GetFlowsResponse
 from cli.printers.color import Palette
 from cli.printers.events import EventText
@@ -33,22 +34,24 @@ class CompactPrinter:
             response = parse(message)
             match response.WhichOneof("response_types"):
                 case "flow":
-                    lines.append(flow_line(response))
+                    lines.append(flow_line(response.flow))
                 case "lost_events":
                     lines.append(self._events.lost_line(response))
                 case "node_status":
                     self._events.node_status(response)
+                case _:  # a kind of a later API, or none
+                    continue
         return self._neutralise("".join(lines))
 
     def finish(self) -> str:
         """Nothing is held back."""
         return ""
 
-    def _flow(self, response: GetFlowsResponse) -> str:
-        flow, text = response.flow, self._text
-        moment = flow.time
-        left, right = text.hosts(flow)
-        left_identity, right_identity = text.identity(flow.source), text.identity(flow.destination)
+    def _flow(self, flow: Flow) -> str:
+        text, moment = self._text, flow.time
+        source, destination = flow.source, flow.destination
+        left, right = text.hosts(flow, source, destination)
+        left_identity, right_identity = text.identity(source), text.identity(destination)
         arrow = "<>"
         if flow.HasField("is_reply"):
             arrow = "->"
@@ -57,7 +60,8 @@ class CompactPrinter:
                 left_identity, right_identity = right_identity, left_identity
         node = f" [{flow.node_name or '-'}]" if self._node_name else ""
         time = self._time(moment.seconds, moment.nanos)
+        kind, verdict = text.judgement(flow)
         return (
             f"{time}{node}: {left} {left_identity} {arrow} {right} {right_identity} "
-            f"{text.type(flow)} {text.verdict(flow)} ({text.summary(flow)})\n"
+            f"{kind} {verdict} ({text.summary(flow)})\n"
         )

@@ -8,17 +8,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from api.proto.flow import flow_pb2
-from api.proto.flow.flow_pb2 import Endpoint, Flow, Policy, Service, Verdict
+from api.proto.flow.flow_pb2 import Endpoint, Flow, Layer4, Layer7, Policy, Service
 from cli import names
 from cli.drop_reasons import DROP_REASONS
 from cli.printers.color import Palette
 
-_VERDICT_NAMES = {value: name for name, value in flow_pb2.Verdict.items()}
+_VERDICT_NAMES: Mapping[int, str] = {value: name for name, value in flow_pb2.Verdict.items()}
 _DIRECTION_NAMES = {value: name for name, value in flow_pb2.TrafficDirection.items()}
 _CAPTURE_NAMES = {value: name for name, value in flow_pb2.DebugCapturePoint.items()}
 _SOCKET_POINT_NAMES = {value: name for name, value in flow_pb2.SocketTranslationPoint.items()}
 _AUTH_NAMES = {value: name for name, value in flow_pb2.AuthType.items()}
 _L7_TYPE_NAMES = {value: name for name, value in flow_pb2.L7FlowType.items()}
+_KEPT = 8192
+# Of these events the numbers beside the type tell all that the texts show.
+_TOLD_BY_KEY = frozenset({names.EVENT_TRACE, names.EVENT_DROP, names.EVENT_POLICY_VERDICT})
 _ALLOWED = "ALLOWED"
 _DENIED = "DENIED"
 _JUDGED: Mapping[int, str] = {
@@ -52,35 +55,32 @@ class FlowText:
     def __init__(self, options: TextOptions, palette: Palette) -> None:
         """Start with nothing kept."""
         self._palette = palette
+        self._colored = palette.colored
         self._names = options.translate and not options.numeric
         self._numeric = options.numeric
         self._policy_names = options.policy_names
         self._identities: dict[int, str] = {}
-        self._types: dict[tuple[int, int, int, int], str] = {}
-        self._verdicts: dict[tuple[bool, int], str] = {}
+        self._judgements: dict[tuple[int, int, int, int, int], tuple[str, str]] = {}
 
-    def hosts(self, flow: Flow) -> tuple[str, str]:
-        """Write source and destination: a name or address, and the port."""
+    def hosts(self, flow: Flow, source: Endpoint, destination: Endpoint) -> tuple[str, str]:
+        """Write both ends: a name or address, and the port."""
         ip = flow.IP
-        source, destination = ip.source, ip.destination
-        host = self._palette.host
-        if not source and not destination and not flow.HasField("IP"):
-            if not flow.HasField("ethernet"):
-                return "", ""
-            return host(flow.ethernet.source), host(flow.ethernet.destination)
+        left, right = ip.source, ip.destination
+        if not left and not right and not flow.HasField("IP"):
+            return self._hardware(flow)
         if self._names:
-            source = _name(source, flow.source, _service(flow, "source_service"), flow.source_names)
-            destination = _name(
-                destination,
-                flow.destination,
-                _service(flow, "destination_service"),
-                flow.destination_names,
-            )
-        source_port, destination_port = _ports(flow)
-        return (
-            host(self._with_port(source, source_port)),
-            host(self._with_port(destination, destination_port)),
-        )
+            service = flow.source_service if flow.HasField("source_service") else None
+            left = _name(source, service) or ",".join(flow.source_names) or left
+            service = flow.destination_service if flow.HasField("destination_service") else None
+            right = _name(destination, service) or ",".join(flow.destination_names) or right
+        left_port, right_port = _ports(flow.l4)
+        if self._colored:
+            return self._painted(left, left_port), self._painted(right, right_port)
+        if left_port:
+            left = f"[{left}]:{left_port}" if ":" in left else f"{left}:{left_port}"
+        if right_port:
+            right = f"[{right}]:{right_port}" if ":" in right else f"{right}:{right_port}"
+        return left, right
 
     def identity(self, endpoint: Endpoint) -> str:
         """Write the security identity of an end, in parentheses."""
@@ -89,31 +89,24 @@ class FlowText:
         if text is None:
             name = None if self._numeric else names.RESERVED_IDENTITIES.get(number)
             text = self._palette.identity(f"({name or f'ID:{number}'})")
-            self._identities[number] = text
+            if len(self._identities) < _KEPT:
+                self._identities[number] = text
         return text
 
-    def type(self, flow: Flow) -> str:
-        """Write what kind of event it was, and its point or reason."""
+    def judgement(self, flow: Flow) -> tuple[str, str]:
+        """Write what kind of event it was, with its point or reason, and the verdict."""
         event = flow.event_type
-        number = event.type
-        if number == names.EVENT_L7 or flow.HasField("l7"):
-            return _l7_type(flow)
-        key = (number, event.sub_type, flow.policy_match_type, flow.traffic_direction)
-        text = self._types.get(key)
-        if text is None or number in (names.EVENT_CAPTURE, names.EVENT_TRACE_SOCK):
-            text = self._types[key] = _type(flow)
-        return text
-
-    def verdict(self, flow: Flow) -> str:
-        """Write the verdict; of policy verdicts, what the policy said, and with names, which."""
-        judged = flow.event_type.type == names.EVENT_POLICY_VERDICT
-        key = judged, flow.verdict
-        text = self._verdicts.get(key)
-        if text is None:
-            text = self._verdicts[key] = self._verdict(flow.verdict, judged)
-        if judged and self._policy_names:
-            text += _policies(flow)
-        return text
+        kind, verdict = event.type, flow.verdict
+        key = kind, event.sub_type, flow.policy_match_type, flow.traffic_direction, verdict
+        texts = self._judgements.get(key)
+        if texts is None:
+            judged = kind == names.EVENT_POLICY_VERDICT
+            texts = _type(flow), self._verdict(verdict, judged=judged)
+            if kind in _TOLD_BY_KEY and len(self._judgements) < _KEPT:
+                self._judgements[key] = texts
+        if self._policy_names and kind == names.EVENT_POLICY_VERDICT:
+            return texts[0], texts[1] + _policies(flow)
+        return texts
 
     def summary(self, flow: Flow) -> str:
         """Write the summary, with trace id before and authentication behind it."""
@@ -126,15 +119,20 @@ class FlowText:
             text = f"{text}; Auth: {paint(_AUTH_NAMES.get(auth, str(auth)))}"
         return text
 
-    def _with_port(self, host: str, port: int) -> str:
-        if not port:
-            return host
-        if ":" in host:
-            host = f"[{host}]"
-        return f"{host}:{self._palette.port(str(port))}"
+    def _hardware(self, flow: Flow) -> tuple[str, str]:
+        if not flow.HasField("ethernet"):
+            return "", ""
+        paint = self._palette.host
+        return paint(flow.ethernet.source), paint(flow.ethernet.destination)
 
-    def _verdict(self, verdict: int, judged: bool) -> str:
-        name = _VERDICT_NAMES.get(Verdict.ValueType(verdict), str(verdict))
+    def _painted(self, host: str, port: int) -> str:
+        if port:
+            number = self._palette.port(str(port))
+            host = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+        return self._palette.host(host)
+
+    def _verdict(self, verdict: int, *, judged: bool) -> str:
+        name = _VERDICT_NAMES.get(verdict, str(verdict))
         text = _JUDGED.get(verdict, name) if judged else name
         match verdict:
             case flow_pb2.FORWARDED | flow_pb2.REDIRECTED:
@@ -147,39 +145,36 @@ class FlowText:
                 return text
 
 
-def _service(flow: Flow, field: str) -> Service | None:
-    return getattr(flow, field) if flow.HasField(field) else None
-
-
-def _name(address: str, endpoint: Endpoint, service: Service | None, domains: Iterable[str]) -> str:
-    """Best name of an end: pod, else service, else domain names, else the address."""
+def _name(endpoint: Endpoint, service: Service | None) -> str:
+    """Name an end by its pod, else by its service; empty if it has neither."""
     # With a service its namespace counts, for the pod as well.
-    pod = endpoint.pod_name
+    name = endpoint.pod_name
+    namespace = endpoint.namespace
     if service is not None:
-        name, namespace = pod or service.name, service.namespace
-    else:
-        name, namespace = pod, endpoint.namespace if pod else ""
-    if name:
-        return f"{namespace}/{name}" if namespace else name
-    return ",".join(domains) or address
+        name, namespace = name or service.name, service.namespace
+    return f"{namespace}/{name}" if name and namespace else name
 
 
-def _ports(flow: Flow) -> tuple[int, int]:
-    l4 = flow.l4
-    match l4.WhichOneof("protocol"):
-        case "TCP":
-            return l4.TCP.source_port, l4.TCP.destination_port
-        case "UDP":
-            return l4.UDP.source_port, l4.UDP.destination_port
-        case "SCTP":
-            return l4.SCTP.source_port, l4.SCTP.destination_port
-        case _:
-            return 0, 0
+def _ports(l4: Layer4) -> tuple[int, int]:
+    # Most flows are TCP: a look at its ports costs less than asking which protocol it is.
+    tcp = l4.TCP
+    source, destination = tcp.source_port, tcp.destination_port
+    if not source and not destination:
+        match l4.WhichOneof("protocol"):
+            case "UDP":
+                return l4.UDP.source_port, l4.UDP.destination_port
+            case "SCTP":
+                return l4.SCTP.source_port, l4.SCTP.destination_port
+            case _:
+                return 0, 0
+    return source, destination
 
 
 def _type(flow: Flow) -> str:
     sub_type = flow.event_type.sub_type
     match flow.event_type.type:
+        case _ if flow.HasField("l7"):
+            return _l7_type(flow.l7)
         case names.EVENT_TRACE:
             return names.TRACE_POINTS.get(sub_type & 0xFF, str(sub_type & 0xFF))
         case names.EVENT_DROP:
@@ -198,10 +193,7 @@ def _type(flow: Flow) -> str:
             return "UNKNOWN"
 
 
-def _l7_type(flow: Flow) -> str:
-    l7 = flow.l7
-    if not flow.HasField("l7"):
-        return "UNKNOWN"
+def _l7_type(l7: Layer7) -> str:
     kind = _L7_TYPE_NAMES.get(l7.type, str(l7.type)).lower()
     match l7.WhichOneof("record"):
         case "http":

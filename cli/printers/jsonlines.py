@@ -1,14 +1,14 @@
 """One JSON object a line: the API's answers as they are.
 
-Nothing is parsed into objects: the walk over the wire bytes finds which kind of answer it is, and
-writes it. Node states go to the error stream, as in the text formats.
+Lines are made from wire bytes (see `cli.wirejson`). Node states go to the error stream, as in
+the text formats.
 """
 
 from collections.abc import Callable, Sequence
 
 from api.proto.observer.observer_pb2 import GetFlowsResponse
 from api.proto.relay import relay_pb2
-from cli.wirejson.writer import Writers
+from cli.wirejson.flows import FlowLines
 
 _TROUBLE = (relay_pb2.NODE_ERROR, relay_pb2.NODE_UNAVAILABLE)
 _STATUS_HEAD = '{"node_status":'
@@ -20,7 +20,7 @@ class JsonPrinter:
 
     def __init__(self, *, debug: bool, warn: Callable[[str], None]) -> None:
         """Take whether all node states are told, and to whom."""
-        self._write = Writers().of(GetFlowsResponse.DESCRIPTOR)
+        self._write = FlowLines()
         self._debug = debug
         self._warn = warn
 

@@ -1,91 +1,106 @@
-"""Tables that drive the walk: for each tag of a message, where its text goes and who writes it."""
+"""Tables that drive the walk: for each tag of a message, where its text goes and what it is.
+
+flow.Flow   0x12 0x10  ->  slot 3, VARINT,  {1: '"verdict":"FORWARDED",', ...}
+            0x42       ->  slot 9, PAYLOAD, {b'...': '"source":{...},', ...}
+            0x0a       ->  slot 0, UNIQUE,  writes '"time":"...",'
+"""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
 
 from cli.wirejson import render
 
-VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+VARINT, PAYLOAD, UNIQUE, ELEMENT, FIXED = range(5)
+"""How a row's value is read: a varint; a payload that comes again, that does not, that is one of
+a list; eight bytes."""
 
-WriterOf = Callable[[Descriptor], Callable[[bytes], str]]
-WriteVarint = Callable[[int], str]
-WritePayload = Callable[[bytes], str]
+WriterOf = Callable[[Any], Callable[[bytes], str]]
+"""Finds the writer of a message by its descriptor; upb's descriptors are not the declared type."""
+Write = Callable[[Any], str]
+
+_KEPT = 8192
+_WIRE_TYPES = {VARINT: 0, FIXED: 1, PAYLOAD: 2, UNIQUE: 2, ELEMENT: 2}
+# With ports and times in them, no two are the same.
+_UNIQUE_MESSAGES = frozenset(
+    {"google.protobuf.Timestamp", "flow.Flow", "flow.Layer4", "flow.TCP", "flow.UDP"}
+)
 
 
-class Field(NamedTuple):
-    """One row of a table; a named tuple because the walk takes it apart for each field it meets."""
+class Row(NamedTuple):
+    """One row of a table; a named tuple because the walk takes it apart for each field."""
 
     slot: int
     """Place in the JSON text; shared by the members of a oneof."""
-    head: str
-    """Name in quotes and colon."""
-    of_varint: WriteVarint | None
-    """Writes a raw varint; None if the field travels as a payload."""
-    of_payload: WritePayload
-    """Writes a payload: the bytes behind a length, or the 8 bytes of a double."""
-    repeated: bool
-    """Whether each payload is one element of a list."""
-    zero_is_unset: bool
-    """Whether a zero or an empty payload is left out."""
-    varints: dict[int, str]
-    """Texts by raw value, with head and comma."""
-    payloads: dict[bytes, str]
-    """Texts by payload, with head and comma."""
+    kind: int
+    """How the value is read."""
+    texts: "Texts"
+    """Values to texts, name and comma included."""
 
 
-def fields_of(descriptor: Descriptor, writer_of: WriterOf) -> dict[int, Field]:
-    """Make the table of a message: tag (number and wire type) to row."""
+class Texts(dict[Any, str]):
+    """Texts of one field by raw value; makes and keeps what is missing, at most 8,192."""
+
+    def __init__(self, name: str, write: Write, *, zero_is_unset: bool) -> None:
+        """Take the field's name, and what turns a raw value into text."""
+        self.head = f'"{name}":'
+        self.write = write
+        self._zero_is_unset = zero_is_unset
+
+    def fresh(self, raw: int | bytes) -> str:
+        """Write a value without keeping the text; nothing for one that counts as unset."""
+        if not raw and self._zero_is_unset:
+            return ""
+        return f"{self.head}{self.write(raw)},"
+
+    def __missing__(self, raw: int | bytes) -> str:
+        """Write a value that was not met before."""
+        text = self.fresh(raw)
+        if len(self) >= _KEPT:
+            self.clear()
+        self[raw] = text
+        return text
+
+
+def rows_of(descriptor: Any, writer_of: WriterOf) -> dict[int, Row]:  # noqa: ANN401  (upb's type)
+    """Make the table of a message: tag, its bytes as a little-endian number, to row."""
     slots: dict[str, int] = {}
     table = {}
     for field in descriptor.fields:
         oneof = field.containing_oneof
         place = oneof.full_name if oneof is not None else field.full_name
         slot = slots.setdefault(place, len(slots))
-        wire, row = _row(field, slot, writer_of)
-        table[field.number << 3 | wire] = row
+        kind, write = _kind(field, writer_of)
+        tag = field.number << 3 | _WIRE_TYPES[kind]
+        texts = Texts(field.name, write, zero_is_unset=not field.has_presence)
+        table[tag] = Row(slot=slot, kind=kind, texts=texts)
     return table
 
 
-def _row(field: FieldDescriptor, slot: int, writer_of: WriterOf) -> tuple[int, Field]:
-    wire, of_varint, of_payload = _writers(field, writer_of)
-    is_message = field.message_type is not None
-    return wire, Field(
-        slot=slot,
-        head=f'"{field.name}":',
-        of_varint=of_varint,
-        of_payload=of_payload,
-        repeated=field.is_repeated and (is_message or _is_text(field)),
-        zero_is_unset=not field.has_presence,
-        varints={},
-        payloads={},
-    )
-
-
-def _writers(
-    field: FieldDescriptor, writer_of: WriterOf
-) -> tuple[int, WriteVarint | None, WritePayload]:
+def _kind(field: FieldDescriptor, writer_of: WriterOf) -> tuple[int, Write]:
+    is_text = field.type == FieldDescriptor.TYPE_STRING
     if field.message_type is not None:
-        return LENGTH, None, _later(field.message_type, writer_of)
-    if _is_text(field):
-        return LENGTH, None, render.string
-    if field.type == FieldDescriptor.TYPE_DOUBLE and not field.is_repeated:
-        return FIXED64, None, render.double
-    of_varint = render.varint_text(field)
+        write = _later(field.message_type, writer_of)
+        unique = field.message_type.full_name in _UNIQUE_MESSAGES
+    elif is_text:
+        write, unique = render.string, field.name == "uuid"
+    elif field.type == FieldDescriptor.TYPE_DOUBLE and not field.is_repeated:
+        return FIXED, render.double
+    else:
+        of_varint = render.varint_text(field)
+        if field.is_repeated:
+            return PAYLOAD, lambda payload: _packed(payload, of_varint)
+        return VARINT, of_varint
     if field.is_repeated:
-        return LENGTH, None, lambda payload: _packed(payload, of_varint)
-    return VARINT, of_varint, render.string
+        return ELEMENT, write
+    return UNIQUE if unique else PAYLOAD, write
 
 
-def _is_text(field: FieldDescriptor) -> bool:
-    return field.type == FieldDescriptor.TYPE_STRING
-
-
-def _later(descriptor: Descriptor, writer_of: WriterOf) -> WritePayload:
-    """Get the writer of an inner message when the first payload comes: types may be recursive."""
-    writer: WritePayload | None = None
+def _later(descriptor: Any, writer_of: WriterOf) -> Write:  # noqa: ANN401  (upb's type)
+    """Get the writer of an inner message when the first payload comes: most never come."""
+    writer: Write | None = None
 
     def write(payload: bytes) -> str:
         nonlocal writer
@@ -96,7 +111,7 @@ def _later(descriptor: Descriptor, writer_of: WriterOf) -> WritePayload:
     return write
 
 
-def _packed(payload: bytes, of_varint: WriteVarint) -> str:
+def _packed(payload: bytes, of_varint: Callable[[int], str]) -> str:
     texts, position = [], 0
     while position < len(payload):
         value, position = varint(payload, position)

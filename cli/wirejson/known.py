@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from functools import lru_cache
 
 from google.protobuf import descriptor_pool
 from google.protobuf.any_pb2 import Any
@@ -27,6 +28,8 @@ def known_type(descriptor: Descriptor, writer_of: WriterOf) -> PayloadText | Non
     return _KNOWN.get(descriptor.full_name)
 
 
+# A response repeats the time of its flow.
+@lru_cache(maxsize=2)
 def _timestamp(payload: bytes) -> str:
     moment = Timestamp.FromString(payload)
     return render.timestamp(moment.seconds, moment.nanos)

@@ -1,13 +1,14 @@
-"""Texts of single values: strings, numbers, enums, times, wrappers, Any.
+r"""Texts of single values: strings, numbers, enums, times, wrappers, Any.
 
 Everything here goes from wire form (raw varint, payload bytes) to JSON text. Strings are escaped
-as Go's encoder does it for HTML's sake: `<` becomes `\\u003c`; line separators, too.
+as Go's encoder does it for HTML's sake: `<` becomes `\u003c`; line separators, too.
 """
 
 import math
 import re
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import DecodeError
@@ -29,6 +30,11 @@ def string(payload: bytes) -> str:
         text = payload.decode()
     except UnicodeDecodeError:
         raise DecodeError("string field contains invalid UTF-8") from None
+    return quoted(text)
+
+
+def quoted(text: str) -> str:
+    """Write text in quotes, with what JSON and HTML take amiss escaped."""
     if _SPECIAL.search(text) is not None:
         text = _SPECIAL.sub(_escape, text)
     return f'"{text}"'
@@ -103,8 +109,9 @@ def timestamp(seconds: int, nanos: int) -> str:
     return f'"{second_text(seconds)}{fraction_text(nanos)}Z"'
 
 
+@lru_cache(maxsize=256)
 def second_text(seconds: int) -> str:
-    """Write date and time of a second."""
+    """Write date and time of a second; neighbouring flows share it."""
     moment = utc(seconds)
     return (
         f"{moment.year:04}-{moment.month:02}-{moment.day:02}"

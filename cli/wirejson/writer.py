@@ -10,16 +10,13 @@ field twice, a list not packed) is first brought into that shape by protobuf its
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from google.protobuf import message_factory
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError
 
-from cli.wirejson.fields import LENGTH, fields_of, varint
+from cli.wirejson.fields import ELEMENT, FIXED, PAYLOAD, UNIQUE, VARINT, rows_of, varint
 from cli.wirejson.known import known_type
-
-_KEPT = 8192
 
 
 class Writers:
@@ -28,99 +25,106 @@ class Writers:
     def __init__(self) -> None:
         self._writers: dict[str, Callable[[bytes], str]] = {}
 
-    def of(self, descriptor: Descriptor) -> Callable[[bytes], str]:
+    def of(self, descriptor: Any) -> Callable[[bytes], str]:  # noqa: ANN401  (upb's type)
         """Get the function from wire bytes to JSON text; it raises DecodeError."""
         name = descriptor.full_name
         if name not in self._writers:
-            self._writers[name] = known_type(descriptor, self.of) or _Writer(descriptor, self)
+            self._writers[name] = known_type(descriptor, self.of) or MessageWriter(descriptor, self)
         return self._writers[name]
 
 
-class _Writer:
+class MessageWriter:
     """Writes messages of one type."""
 
-    def __init__(self, descriptor: Descriptor, writers: Writers) -> None:
+    def __init__(self, descriptor: Any, writers: Writers) -> None:  # noqa: ANN401  (upb's type)
+        """Make the table; writers of inner messages come from `writers` when they are met."""
         self._class = message_factory.GetMessageClass(descriptor)
-        self._fields = fields_of(descriptor, writers.of)
-        rows = self._fields.values()
-        self._blank = [""] * (1 + max((row.slot for row in rows), default=0))
+        self._rows = rows_of(descriptor, writers.of)
+        self._blank = [""] * (1 + max((row.slot for row in self._rows.values()), default=0))
 
     def __call__(self, data: bytes) -> str:
         """Write a message as a JSON object; raises DecodeError on bytes that are none."""
+        return f"{{{''.join(self.slots(data))[:-1]}}}"
+
+    def slot(self, name: str) -> int:
+        """Place of a field among the slots."""
+        tag = self._class.DESCRIPTOR.fields_by_name[name].number
+        return next(row.slot for key, row in self._rows.items() if key >> 3 == tag)
+
+    def slots(self, data: bytes) -> list[str]:
+        """Write each field into its slot, comma behind it; raises DecodeError."""
         try:
-            text = self._walk(data)
+            slots = self._walk(data)
+            if slots is None:
+                slots = self._walk(self._usual(data))
         except IndexError:
             raise DecodeError("truncated message") from None
-        return self._usual(data) if text is None else text
+        if slots is None:
+            raise DecodeError("message cannot be brought into the usual shape")
+        return slots
 
-    def _usual(self, data: bytes) -> str:
-        """Write bytes of an unusual shape: let protobuf bring them into the usual one."""
+    def _usual(self, data: bytes) -> bytes:
+        """Bring bytes of an unusual but valid shape into the usual one."""
         message = self._class.FromString(data)
         message.DiscardUnknownFields()
-        text = self._walk(message.SerializeToString())
-        if text is None:
-            raise DecodeError("message cannot be brought into the usual shape")
-        return text
+        return message.SerializeToString()
 
-    def _walk(self, data: bytes) -> str | None:
-        """Write a message; None if its shape is unusual, IndexError if it is cut off."""
-        # One loop without calls for the common cases: this runs some twenty times a flow.
+    def _walk(self, data: bytes) -> list[str] | None:
+        """Fill the slots; None if the shape is unusual, IndexError if the bytes are cut off."""
+        # One loop without calls for the common cases: it turns some thirty times a flow.
         slots = self._blank.copy()
         lists: dict[int, list[str]] = {}
-        find = self._fields.get
+        find = self._rows.get
         position, end = 0, len(data)
         while position < end:
             tag = data[position]
             position += 1
             if tag > 127:
-                tag, position = varint(data, position - 1)
-            field = find(tag)
-            if field is None:
+                more = data[position]
+                if more < 128:
+                    position += 1
+                    tag += (more - 1) << 7
+                else:
+                    tag, position = varint(data, position - 1)
+            row = find(tag)
+            if row is None:
                 position = _skipped(data, position, tag)
                 if position < 0:
                     return None
                 continue
-            slot, head, of_varint, of_payload, repeated, zero_is_unset, varints, payloads = field
-            if of_varint is not None:
+            slot, kind, texts = row
+            if kind == VARINT:
                 value = data[position]
                 position += 1
                 if value > 127:
                     value, position = varint(data, position - 1)
-                text = varints.get(value)
-                if text is None:
-                    text = "" if zero_is_unset and not value else f"{head}{of_varint(value)},"
-                    _keep(varints, value, text)
+                text = texts[value]
             else:
-                if tag & 7 == LENGTH:
-                    length = data[position]
-                    position += 1
-                    if length > 127:
-                        length, position = varint(data, position - 1)
-                else:
-                    length = 8
-                payload = data[position : position + length]
-                position += length
-                if position > end:
-                    raise IndexError
-                if repeated:
-                    lists.setdefault(slot, [head]).append(of_payload(payload))
+                length = data[position]
+                position += 1
+                if kind == FIXED:
+                    length, position = 8, position - 1
+                elif length > 127:
+                    length, position = varint(data, position - 1)
+                start, position = position, position + length
+                payload = data[start:position]
+                if kind == PAYLOAD:
+                    text = texts[payload]
+                elif kind == UNIQUE:
+                    text = texts.fresh(payload)
+                elif kind == ELEMENT:
+                    lists.setdefault(slot, [texts.head]).append(texts.write(payload))
                     continue
-                text = payloads.get(payload)
-                if text is None:
-                    text = "" if zero_is_unset and not payload else f"{head}{of_payload(payload)},"
-                    _keep(payloads, payload, text)
+                else:
+                    text = texts[payload]
             if slots[slot]:
                 return None
             slots[slot] = text
-        for slot, (head, *texts) in lists.items():
-            slots[slot] = f"{head}[{','.join(texts)}],"
-        return "{" + "".join(slots)[:-1] + "}"
-
-
-def _keep(kept: dict[Any, str], key: bytes | int, text: str) -> None:
-    if len(kept) >= _KEPT:
-        kept.clear()
-    kept[key] = text
+        if position != end:
+            raise IndexError
+        for slot, (head, *elements) in lists.items():
+            slots[slot] = f"{head}[{','.join(elements)}],"
+        return slots
 
 
 def _skipped(data: bytes, position: int, tag: int) -> int:
@@ -130,13 +134,10 @@ def _skipped(data: bytes, position: int, tag: int) -> int:
             return varint(data, position)[1]
         case 2:
             length, position = varint(data, position)
-            position += length
+            return position + length
         case 1:
-            position += 8
+            return position + 8
         case 5:
-            position += 4
+            return position + 4
         case _:
             return -1
-    if position > len(data):
-        raise IndexError
-    return position
