@@ -84,7 +84,9 @@ class RefFragments(Generic[T]):
         self._interns = interns
         self._build = build
         self._none = build(None)
-        self._fragments = np.full(1, self._none, object)
+        # Not np.full: on its way it would cut zeros off the end of the bytes.
+        self._fragments = np.empty(1, object)
+        self._fragments[0] = self._none
         self._lengths: Lengths = np.full(1, len(self._none), np.int32)
 
     @property

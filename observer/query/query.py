@@ -86,7 +86,7 @@ class FlowQuery:
         self._wall_ns = wall_ns
         self._clock_s = clock_s
         self._scan = Pace(target_s=SCAN_TARGET_S, rows=_SCAN_ROWS, least=256, most=1 << 17)
-        self._encode = Pace(target_s=ENCODE_TARGET_S, rows=_ENCODE_ROWS, least=32, most=2_048)
+        self._encode = Pace(target_s=ENCODE_TARGET_S, rows=_ENCODE_ROWS, least=32, most=1_024)
         self._gaps = Gaps(patient=request.follow, clock_s=clock_s)
         self._seen_ns = 0
         """Time of the next row if it was there when last looked, else of the one before."""

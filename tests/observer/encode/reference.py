@@ -304,9 +304,7 @@ def summary_of(row: Row) -> str:
             return {2: "UDP", 5: "SCTP"}[row.l4_kind]
 
 
-def icmp_name(
-    full: dict[tuple[int, int], str], names: dict[int, str], kind: int, code: int
-) -> str:
+def icmp_name(full: dict[tuple[int, int], str], names: dict[int, str], kind: int, code: int) -> str:
     if kind not in names:
         return f"{kind}({code})"
     return full.get((kind, code), f"{names[kind]}(Code: {code})")

@@ -87,7 +87,9 @@ POLICIES = [
     (PolicyRef(kind="NetworkPolicy", namespace="default", name="p", labels=("a=b",), revision=3),),
     (
         PolicyRef(kind="CiliumNetworkPolicy", namespace="x", name="q", labels=(), revision=0),
-        PolicyRef(kind="CiliumClusterwideNetworkPolicy", namespace="", name="r", labels=(), revision=9),
+        PolicyRef(
+            kind="CiliumClusterwideNetworkPolicy", namespace="", name="r", labels=(), revision=9
+        ),
     ),
 ]
 
@@ -153,7 +155,9 @@ def random_rows(interns: Interns, count: int, rng: np.random.Generator, start_ns
     return rows
 
 
-def _fill_refs(column: np.ndarray, interns: InternTable, values: list, rng: np.random.Generator) -> None:  # type: ignore[type-arg] # any table, with its own values
+def _fill_refs(
+    column: np.ndarray, interns: InternTable, values: list, rng: np.random.Generator
+) -> None:  # type: ignore[type-arg] # any table, with its own values
     absent = rng.random(len(column)) < 0.4
     picked = rng.integers(0, len(values), len(column))
     for index in np.flatnonzero(~absent):
