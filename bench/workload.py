@@ -169,7 +169,7 @@ class SyntheticNode:
         header["ifindex"] = trace["ifindex"]
         header["flags"] = 0
         samples[rows, : TRACE.itemsize] = 0
-        samples[rows, : DROP.itemsize] = header.view(np.uint8).reshape(len(rows), -1)
+        samples[rows, : DROP.itemsize] = header.view(np.uint8).reshape(len(rows), header.itemsize)
 
     def _verdict(self, samples: Numbers, rows: Numbers, remote: Numbers, outward: Numbers) -> None:
         header = np.zeros(len(rows), VERDICT)
@@ -182,7 +182,9 @@ class SyntheticNode:
         header["flags"] = np.where(outward[rows], 2, 1) | match << 3
         header["cookie"] = self._rng.integers(0, RULES + 1, len(rows))
         samples[rows, : TRACE.itemsize] = 0
-        samples[rows, : VERDICT.itemsize] = header.view(np.uint8).reshape(len(rows), -1)
+        samples[rows, : VERDICT.itemsize] = header.view(np.uint8).reshape(
+            len(rows), header.itemsize
+        )
 
     def _ext(self, count: int) -> Numbers:
         ext = np.zeros(count, EXT)

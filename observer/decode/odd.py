@@ -80,7 +80,8 @@ def decode_odd(samples: NDArray[np.uint8], classes: Classes, which: NDArray[np.i
     """
     types = classes.types[which]
     header_length = classes.header_length[which]
-    ext_length = classes.ext_length[which]
+    # A capture has none: it has a length where the others say so.
+    ext_length = np.where(types == scalars.CAPTURE, 0, classes.ext_length[which])
     reason = _header_reasons(types, header_length, ext_length)
     start = np.minimum(header_length + np.maximum(ext_length, 0), SAMPLE_BYTES)
     flat = samples.reshape(-1)

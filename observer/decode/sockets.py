@@ -44,9 +44,8 @@ def read_sockets(samples: NDArray[np.uint8], which: NDArray[np.intp], rows: Rows
         address = event["dst_ip"].tobytes()
         if not is_ipv6:
             address = bytes(10) + b"\xff\xff" + address[:4]
-        near, far = (
-            ("destination", "source") if point >= _PRE_REVERSE else ("source", "destination")
-        )
+        reverse = point in (_PRE_REVERSE, _POST_REVERSE)
+        near, far = ("destination", "source") if reverse else ("source", "destination")
         values = {
             "kind": int(event["type"]),
             "sub_type": point,
