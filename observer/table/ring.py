@@ -93,6 +93,9 @@ class FlowTable:
         if rows.count == 0:
             return first
         self._ascend(rows.columns["time_ns"])
+        # All hold before any lets go, or an entry that old and new rows share would be freed.
+        for interns, names in self._held:
+            interns.retain(_joined(rows.columns, names, slice(None)))
         for start in range(0, rows.count, self.capacity):
             self._copy(rows, start, min(start + self.capacity, rows.count))
         self._appended += np.bincount(rows.columns["kind"], minlength=256)
@@ -189,9 +192,7 @@ class FlowTable:
         self._last_ns = int(times[-1])
 
     def _copy(self, rows: Rows, start: int, stop: int) -> None:
-        """Append at most `capacity` rows: hold theirs first, or shared entries would be freed."""
-        for interns, names in self._held:
-            interns.retain(_joined(rows.columns, names, slice(start, stop)))
+        """Append at most `capacity` rows, which already hold what they refer to."""
         leaving = max(0, self.head + stop - start - self.capacity)
         for segment in self.segments(self.oldest, leaving):
             for interns, names in self._held:

@@ -1,0 +1,70 @@
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from observer.hash_index import HashIndex
+
+WORDS = st.one_of(st.integers(0, 3), st.integers(0, (1 << 64) - 1))
+KEYS = st.tuples(WORDS, WORDS)
+
+
+def find(index: HashIndex, keys: list[tuple[int, int]]) -> list[int]:
+    columns = np.array(keys, np.uint64).reshape(-1, 2).T.copy()
+    found: list[int] = index.find(columns[0], columns[1]).tolist()
+    return found
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(KEYS, st.one_of(st.none(), st.integers(1, (1 << 31) - 1))), max_size=300),
+    st.lists(KEYS, max_size=20),
+)
+def test_an_index_is_a_dict(
+    changes: list[tuple[tuple[int, int], int | None]], others: list[tuple[int, int]]
+) -> None:
+    index, model = HashIndex(), dict[tuple[int, int], int]()
+    for key, value in changes:
+        if value is None:
+            index.remove(key)
+            model.pop(key, None)
+        else:
+            index.set(key, value)
+            model[key] = value
+    keys = [key for key, _ in changes] + others
+    assert find(index, keys) == [model.get(key, 0) for key in keys]
+    assert [index.get(key) for key in keys] == [model.get(key, 0) for key in keys]
+    assert len(index) == len(model)
+
+
+@pytest.mark.parametrize("step", [1, 1 << 16, 1 << 32, 0x9E3779B97F4A7C15])
+def test_regular_keys_find_their_place(step: int) -> None:
+    index = HashIndex()
+    keys = [(0, (number * step) % (1 << 64)) for number in range(20_000)]
+    for value, key in enumerate(keys, 1):
+        index.set(key, value)
+    assert find(index, keys) == list(range(1, 20_001))
+    absent = [(1, low) for _, low in keys[:1000]]
+    assert find(index, absent) == [0] * 1000
+
+
+def test_keys_that_come_and_go_do_not_fill_it() -> None:
+    index = HashIndex()
+    chooser = random.Random(4)
+    live: list[tuple[int, int]] = []
+    for value in range(1, 5000):
+        key = (chooser.getrandbits(64), chooser.getrandbits(64))
+        index.set(key, value)
+        live.append(key)
+        if len(live) > 20:
+            index.remove(live.pop(0))
+    assert len(index) == 20
+    assert len(index._values) <= 256
+    assert find(index, live) == list(range(4980, 5000))
+
+
+def test_an_empty_index_finds_nothing() -> None:
+    assert find(HashIndex(), [(0, 0), (1, 2)]) == [0, 0]
+    assert find(HashIndex(), []) == []
