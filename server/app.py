@@ -1,0 +1,106 @@
+"""`hubble-server`: the process that observes one node and serves its flows.
+
+    perf rings, state folder ──► live ───┐
+                                         ├──► node (decode … table … encode) ──► lane
+    recording ──────────────────► replay ┘
+
+This file makes the parts, hands them to each other and runs them until SIGTERM or SIGINT.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+import uvloop
+
+from api.lane.health import Health
+from api.lane.server import Server
+from api.lane.service import service_methods
+from api.proto.health import health_pb2
+from api.proto.observer import observer_pb2
+from api.version import WIRE_VERSION
+from observer.kernel.errors import KernelError
+from server import live, log, replay
+from server.configure import resolve
+from server.errors import ServerError
+from server.node import Node, build_node
+from server.observer_service import HEALTH_NAME
+from server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Run until told to stop; 0, or 1 with a line on standard error when it cannot go on."""
+    status = 0
+    try:
+        settings = resolve(sys.argv[1:], os.environ)
+        log.configure(settings.log_level)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings))
+    except* (ServerError, KernelError) as failures:
+        for failure in _leaves(failures):
+            print(f"hubble-server: {failure}", file=sys.stderr)
+        status = 1
+    return status
+
+
+async def run(settings: Settings) -> None:
+    """Build and run everything; returns after a clean shutdown.
+
+    Raises:
+        ServerError: a setting, an address or the state folder cannot be used.
+        KernelError: the kernel refused or lacks something, or the recording is broken.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    node, health = build_node(settings), Health()
+    lane = await _listen(settings, node, health)
+    observe = live.observe if settings.replay is None else replay.observe
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            worker = tasks.create_task(
+                observe(settings, node, on_ready=lambda: _say_ready(settings, health))
+            )
+            await stop.wait()
+            logger.info("stopping")
+            await lane.stop(settings.shutdown_grace)
+            worker.cancel()
+    finally:
+        await lane.stop(0)
+
+
+async def _listen(settings: Settings, node: Node, health: Health) -> Server:
+    health.set(HEALTH_NAME, False)
+    observer = observer_pb2.DESCRIPTOR.services_by_name["Observer"]
+    checks = health_pb2.DESCRIPTOR.services_by_name["Health"]
+    methods = service_methods(observer, node.service) | service_methods(checks, health)
+    lane = Server(methods, initial_metadata=(("hubble-server-version", WIRE_VERSION),))
+    addresses = [f"unix://{settings.socket_path}"]
+    if settings.listen_address is not None:
+        addresses.append(settings.listen_address)
+    try:
+        settings.socket_path.parent.mkdir(parents=True, exist_ok=True)
+        for address in addresses:
+            logger.info("listening address=%s", await lane.listen(address))
+    except OSError as error:
+        await lane.stop(0)
+        raise ServerError(str(error)) from error
+    return lane
+
+
+def _say_ready(settings: Settings, health: Health) -> None:
+    health.set(HEALTH_NAME, True)
+    logger.info("ready node=%s cluster=%s", settings.node_name, settings.cluster_name)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each

@@ -1,0 +1,129 @@
+"""A live node: the datapath is loaded, its rings are read, its maps follow the cluster's state.
+
+    rings ──► pipeline (and recorder)
+    state folder ──► cluster state ──► endpoint manager ──► datapath, address book
+
+What is attached stays when this ends: forwarding and verdicts go on without us.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack, closing
+from typing import Final
+
+from observer.kernel.datapath import Datapath, DatapathSettings
+from observer.kernel.recording import RecordedChange, Recorder
+from observer.kernel.rings import PerfRings, RingSettings
+from server.cluster.folder import StateFolder
+from server.cluster.state import ClusterState
+from server.endpoints import EndpointManager
+from server.interfaces import NodeInterfaces
+from server.losses import LossReports
+from server.node import Node
+from server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_SWEEP_ENTRIES: Final = 4_096
+"""Connections looked at before others run: about a millisecond."""
+_SWEEPS_PER_REPORT: Final = 5
+_MOST_BETWEEN_SWEEPS_S: Final = 1.0
+_BETWEEN_LOSS_REPORTS_S: Final = 1.0
+
+
+async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None]) -> None:
+    """Observe this node until cancelled; `on_ready` when its endpoints are in the datapath.
+
+    Raises:
+        KernelError: the datapath cannot be loaded, or the recording cannot be written.
+        StateFolderError: the state folder cannot be read.
+    """
+    async with AsyncExitStack() as opened:
+        recorder = None
+        if settings.record is not None:
+            recorder = opened.enter_context(closing(Recorder(settings.record)))
+        # in a thread, since it waits for the compiler; clients are answered meanwhile
+        datapath = await asyncio.to_thread(_load, settings)
+        opened.enter_context(closing(datapath))
+        rings = opened.enter_context(closing(_open_rings(settings, datapath)))
+        interfaces = opened.enter_context(closing(NodeInterfaces(settings.netns)))
+        state = ClusterState()
+        manager = EndpointManager(
+            node_name=settings.node_name,
+            cluster_name=settings.cluster_name,
+            state=state,
+            book=node.book,
+            datapath=datapath,
+            interfaces=interfaces,
+        )
+        reports = LossReports(table=node.table, ledger=node.ledger, counters=datapath.counters)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_read(rings, node, recorder))
+            tasks.create_task(_follow(settings, state, manager, recorder))
+            tasks.create_task(manager.run())
+            tasks.create_task(_sweep(datapath, settings.report_interval / _SWEEPS_PER_REPORT))
+            tasks.create_task(_report(reports))
+            await manager.ready.wait()
+            on_ready()
+
+
+def _load(settings: Settings) -> Datapath:
+    datapath = Datapath.load(
+        node=settings.node_name,
+        bpffs=settings.bpffs,
+        netns=settings.netns,
+        conntrack_entries=settings.connections,
+    )
+    datapath.configure(
+        DatapathSettings(
+            per_packet=settings.per_packet,
+            report_interval_ns=round(settings.report_interval * 1e9),
+        )
+    )
+    return datapath
+
+
+def _open_rings(settings: Settings, datapath: Datapath) -> PerfRings:
+    return PerfRings(
+        install=datapath.install_ring, settings=RingSettings(size_bytes=settings.ring_bytes)
+    )
+
+
+async def _read(rings: PerfRings, node: Node, recorder: Recorder | None) -> None:
+    async for batch in rings.batches():
+        node.pipeline.feed(batch)
+        if recorder is not None:
+            recorder.batch(batch)
+
+
+async def _follow(
+    settings: Settings, state: ClusterState, manager: EndpointManager, recorder: Recorder | None
+) -> None:
+    """Take in what changes in the cluster; without a state folder the node has no pods."""
+    if settings.state is None:
+        manager.state_changed()
+        return
+    async for changes in StateFolder(settings.state).changes():
+        for change in changes:
+            state.apply(change)
+            if recorder is not None:
+                recorder.change(
+                    RecordedChange(change=change.kind.value, object=dict(change.document))
+                )
+        manager.state_changed()
+
+
+async def _sweep(datapath: Datapath, pause_s: float) -> None:
+    while True:
+        await asyncio.sleep(min(pause_s, _MOST_BETWEEN_SWEEPS_S))
+        done = False
+        while not done:
+            done = datapath.sweep(_SWEEP_ENTRIES).wrapped
+            await asyncio.sleep(0)
+
+
+async def _report(reports: LossReports) -> None:
+    while True:
+        await asyncio.sleep(_BETWEEN_LOSS_REPORTS_S)
+        reports.report()

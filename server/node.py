@@ -1,0 +1,60 @@
+"""The stations between a sample and a response, made and handed to each other.
+
+    sample ──► decode ──► enrich ──► flow table ──► encode ──► Observer service
+
+Live and replayed nodes differ only in where samples and cluster state come from.
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from api.version import WIRE_VERSION
+from observer.addresses import AddressBook
+from observer.decode.decoder import Decoder
+from observer.encode.encoder import FlowEncoder
+from observer.enrich import Enricher
+from observer.ledger import Ledger
+from observer.namespaces import SeenNamespaces
+from observer.pipeline import Pipeline
+from observer.table.interns import Interns
+from observer.table.ring import FlowTable
+from server.observer_service import ObserverService
+from server.settings import Settings
+
+_EMITTER: Final = "Hubble"
+"""The name by which consumers know these flows; the version says who really made them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """What is known of one node: everything from sample to response."""
+
+    book: AddressBook
+    table: FlowTable
+    ledger: Ledger
+    pipeline: Pipeline
+    service: ObserverService
+
+
+def build_node(settings: Settings) -> Node:
+    """Make the stations between samples and responses."""
+    interns, ledger = Interns(), Ledger()
+    book = AddressBook(interns, cluster_name=settings.cluster_name)
+    table = FlowTable(
+        capacity=settings.event_buffer_capacity, interns=interns, seed=secrets.randbits(64)
+    )
+    namespaces = SeenNamespaces(interns, cluster_name=settings.cluster_name)
+    encoder = FlowEncoder(
+        table,
+        interns,
+        node_name=f"{settings.cluster_name}/{settings.node_name}",
+        emitter=(_EMITTER, WIRE_VERSION),
+    )
+    return Node(
+        book=book,
+        table=table,
+        ledger=ledger,
+        pipeline=Pipeline(Decoder(ledger), Enricher(book, interns), table, ledger, (namespaces,)),
+        service=ObserverService(table=table, encoder=encoder, ledger=ledger, namespaces=namespaces),
+    )

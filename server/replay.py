@@ -1,0 +1,79 @@
+"""A replayed node: a recording goes through everything from decode on, then its flows are served.
+
+Cluster changes take effect where they stood among the samples, so an address means what it meant
+when the packet passed. Needs no root and no BPF.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from observer.kernel.errors import RecordingError
+from observer.kernel.recording import RecordedChange, Recording
+from server.cluster.errors import ObjectError
+from server.cluster.objects import Change, ChangeKind
+from server.cluster.read import read_object
+from server.cluster.state import ClusterState
+from server.endpoints import EndpointManager
+from server.errors import ServerError
+from server.losses import LossReports
+from server.node import Node
+from server.settings import Settings
+from server.sources import replayed
+
+logger = logging.getLogger(__name__)
+
+
+async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None]) -> None:
+    """Replay `settings.replay`, then wait until cancelled.
+
+    `on_ready` when there is something to ask for: at once, or with `--speed max` at the end.
+
+    Raises:
+        RecordingError: the recording is foreign, truncated or corrupt.
+        ServerError: settings that contradict each other.
+    """
+    if settings.replay is None or settings.state is not None or settings.record is not None:
+        raise ServerError(
+            "replay: cluster state and samples come from the recording; leave out --state, --record"
+        )
+    recording = await asyncio.to_thread(Recording, settings.replay)
+    logger.info("replaying file=%s samples=%d", settings.replay, recording.sample_count)
+    if settings.speed is not None:
+        on_ready()
+    state = ClusterState()
+    manager = EndpointManager(
+        node_name=settings.node_name,
+        cluster_name=settings.cluster_name,
+        state=state,
+        book=node.book,
+        datapath=None,
+        interfaces=None,
+    )
+    changed = False
+    async for item in replayed(recording, speed=settings.speed):
+        if isinstance(item, RecordedChange):
+            state.apply(_change(item, settings))
+            changed = True
+            continue
+        if changed:
+            await manager.reconcile()
+            changed = False
+        node.pipeline.feed(item)
+    LossReports(table=node.table, ledger=node.ledger, counters=None).report()
+    logger.info("replayed rows=%d", node.table.statistics().rows)
+    if settings.speed is None:
+        on_ready()
+    await asyncio.Event().wait()
+
+
+def _change(recorded: RecordedChange, settings: Settings) -> Change:
+    try:
+        found = read_object(recorded.object, source=str(settings.replay))
+        kind = ChangeKind(recorded.change)
+    except (ObjectError, ValueError) as error:
+        raise RecordingError(f"read recording {settings.replay}: {error}") from error
+    if found is None:
+        kind_name = recorded.object.get("kind")
+        raise RecordingError(f"read recording {settings.replay}: object of kind {kind_name!r}")
+    return Change(kind=kind, object=found, document=recorded.object)
