@@ -4,6 +4,8 @@ A mask makes answers smaller by half. Ours holds all that the lines show (Hubble
 forgot direction and match type, so its lines could not tell them).
 """
 
+from typing import Any
+
 from api.proto.flow.flow_pb2 import Flow
 from cli.errors import UsageError
 from cli.flags.arguments import Arguments
@@ -60,7 +62,8 @@ def field_mask(output: str, arguments: Arguments) -> tuple[str, ...]:
 
 
 def _check(path: str) -> None:
-    fields = dict(Flow.DESCRIPTOR.fields_by_name)
+    # The descriptors of protobuf's C core are not of the types declared for them.
+    fields: dict[str, Any] = dict(Flow.DESCRIPTOR.fields_by_name)
     for name in path.split("."):
         field = fields.get(name)
         if field is None:

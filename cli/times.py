@@ -27,6 +27,9 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _KEPT = 1024
 
+MISSING = "N/A"
+"""What stands for a time that is not there, or cannot be."""
+
 TimeText = Callable[[int, int], str]
 """(seconds, nanoseconds) to text."""
 
@@ -169,7 +172,7 @@ def time_text(format_name: str) -> TimeText:
                 kept.clear()
             second = kept[seconds] = _second_text(form, seconds)
         if not second or not 0 <= nanos < SECOND_NS:
-            return "N/A"
+            return MISSING
         return f"{second}{fraction(nanos)}{zone}"
 
     return text

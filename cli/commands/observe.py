@@ -9,6 +9,7 @@ import asyncio
 import gc
 from dataclasses import dataclass
 
+from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
 from api.lane.client import Channel
@@ -22,6 +23,7 @@ from cli.filters.raw import parse_filters, raw_filters_yaml
 from cli.filters.tracker import FilterFlags
 from cli.flags.arguments import Arguments
 from cli.printers.choice import Printer, flow_printer, output_format
+from cli.quoting import quoted
 from cli.selection import select
 from cli.surroundings import Surroundings
 from cli.wirejson.writer import Writers
@@ -37,6 +39,7 @@ class _Question:
     server: ServerOptions
     request: GetFlowsRequest
     printer: Printer
+    debug: bool
 
 
 def run(arguments: Arguments, surroundings: Surroundings) -> None:
@@ -57,7 +60,9 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
     request.whitelist.extend(allow)
     request.blacklist.extend(deny)
     printer = flow_printer(chosen, arguments, surroundings)
-    question = _Question(server=server, request=request, printer=printer)
+    question = _Question(
+        server=server, request=request, printer=printer, debug=arguments.on("debug")
+    )
     asyncio.run(_observe(question, surroundings))
 
 
@@ -81,6 +86,9 @@ async def _observe(question: _Question, surroundings: Surroundings) -> None:
 
 async def _print(channel: Channel, question: _Question, surroundings: Surroundings) -> None:
     out, batch = surroundings.out, question.printer.batch
+    if question.debug:
+        request = text_format.MessageToString(question.request, as_one_line=True)
+        surroundings.warn(f'level=DEBUG msg="Sending GetFlows request" req={quoted(request)}\n')
     follow = question.request.follow
     async with channel.server_stream(_GET_FLOWS, question.request) as answer:
         warn_if_older(await answer.wait_initial_metadata(), surroundings.warn)

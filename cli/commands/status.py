@@ -1,6 +1,7 @@
 """`hubble status`: is the server well, how many flows has it, how many nodes."""
 
 import asyncio
+
 from api.lane.client import Channel
 from api.lane.status import RpcError
 from api.proto.health.health_pb2 import HealthCheckRequest, HealthCheckResponse

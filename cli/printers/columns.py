@@ -12,10 +12,8 @@ from cli.printers.color import Palette
 from cli.printers.events import EventText, lost_source
 from cli.printers.flowtext import FlowText, TextOptions
 from cli.printers.grid import grid
-from cli.times import time_text
 
 _KEYS = ("TIMESTAMP", "NODE", "SOURCE", "DESTINATION", "TYPE", "VERDICT", "SUMMARY")
-_RULE = "------------\n"
 
 
 class _Row(NamedTuple):
@@ -34,7 +32,6 @@ class _Rows:
 
     def __init__(self, options: TextOptions, palette: Palette, events: EventText) -> None:
         self._text = FlowText(options, palette)
-        self._time = time_text(options.time_format)
         self._events = events
 
     def row(self, message: bytes) -> _Row | None:
@@ -56,8 +53,8 @@ class _Rows:
         source, destination = text.hosts(flow, flow.source, flow.destination)
         kind, verdict = text.judgement(flow)
         return _Row(
-            timestamp=self._time(flow.time.seconds, flow.time.nanos),
-            node=flow.node_name or "-",
+            timestamp=self._events.moment(flow),
+            node=flow.node_name,
             source=source,
             destination=destination,
             type=kind,
@@ -84,9 +81,9 @@ class BlockPrinter:
     def __init__(self, options: TextOptions, palette: Palette, events: EventText) -> None:
         """Take what the blocks show, their colours, and the writer of everything but flows."""
         self._rows = _Rows(options, palette, events)
+        self._events = events
         self._node_name = options.node_name
         self._neutralise = palette.neutralise
-        self._any = False
 
     def batch(self, messages: Sequence[bytes]) -> str:
         """Write the blocks of a batch; raises DecodeError on bytes that are no response."""
@@ -104,9 +101,7 @@ class BlockPrinter:
             for key, value in zip(_KEYS, row, strict=True)
             if not (key == "NODE" and not self._node_name) and not (key == "DESTINATION" and lost)
         ]
-        rule = _RULE if self._any else ""
-        self._any = True
-        return rule + "".join(lines)
+        return self._events.rule() + "".join(lines)
 
 
 class TablePrinter:
@@ -132,4 +127,4 @@ class TablePrinter:
         rows: list[Sequence[str]] = [_KEYS, *self._collected]
         if not self._node_name:
             rows = [(row[0], *row[2:]) for row in rows]
-        return self._neutralise(grid(rows))
+        return grid([[self._neutralise(cell) for cell in row] for row in rows])

@@ -12,7 +12,7 @@ from api.proto.observer.observer_pb2 import GetFlowsResponse
 from cli.printers.color import Palette
 from cli.printers.events import EventText
 from cli.printers.flowtext import FlowText, TextOptions
-from cli.times import time_text
+from cli.times import MISSING, time_text
 
 
 class CompactPrinter:
@@ -58,8 +58,10 @@ class CompactPrinter:
             if flow.is_reply.value:
                 arrow, left, right = "<-", right, left
                 left_identity, right_identity = right_identity, left_identity
-        node = f" [{flow.node_name or '-'}]" if self._node_name else ""
+        node = f" [{flow.node_name}]" if self._node_name else ""
         time = self._time(moment.seconds, moment.nanos)
+        if not moment.seconds and not flow.HasField("time"):
+            time = MISSING
         kind, verdict = text.judgement(flow)
         return (
             f"{time}{node}: {left} {left_identity} {arrow} {right} {right_identity} "

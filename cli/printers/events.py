@@ -10,13 +10,13 @@ from google.protobuf import text_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from api.proto.flow import flow_pb2
-from api.proto.flow.flow_pb2 import LostEvent
+from api.proto.flow.flow_pb2 import Flow, LostEvent
 from api.proto.observer.observer_pb2 import GetFlowsResponse
 from api.proto.relay import relay_pb2
 from api.proto.relay.relay_pb2 import NodeStatusEvent
 from cli.printers.color import Palette
 from cli.quoting import quoted
-from cli.times import TimeText
+from cli.times import MISSING, TimeText
 
 _NAMES_WIDTH = 50
 _RULE = "------------\n"
@@ -46,11 +46,14 @@ class EventText:
         self._warn = warn
         self._blocks = 0
 
-    def moment(self, response: GetFlowsResponse) -> str:
-        """Write the time of a response; N/A if it has none."""
-        if not response.HasField("time"):
-            return "N/A"
-        return self._time(response.time.seconds, response.time.nanos)
+    def moment(self, message: GetFlowsResponse | Flow) -> str:
+        """Write the time of a response or flow; N/A if it has none."""
+        return self._stamp(message.time) if message.HasField("time") else MISSING
+
+    def rule(self) -> str:
+        """Write what stands between two blocks of dict output, on either stream."""
+        self._blocks += 1
+        return _RULE if self._blocks > 1 else ""
 
     def lost_line(self, response: GetFlowsResponse) -> str:
         """Write a loss as a line of compact output."""
@@ -82,10 +85,9 @@ class EventText:
 
     def _node_block(self, response: GetFlowsResponse) -> str:
         status = response.node_status
-        self._blocks += 1
         state = _STATE_NAMES.get(status.state_change, str(status.state_change))
         return (
-            f"{_RULE if self._blocks > 1 else ''}"
+            f"{self.rule()}"
             f"  TIMESTAMP: {self.moment(response)}\n"
             f"      STATE: {state}\n"
             f"      NODES: {shortened(list(status.node_names))}\n"

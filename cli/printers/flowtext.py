@@ -21,7 +21,7 @@ _AUTH_NAMES = {value: name for name, value in flow_pb2.AuthType.items()}
 _L7_TYPE_NAMES = {value: name for name, value in flow_pb2.L7FlowType.items()}
 _KEPT = 8192
 # Of these events the numbers beside the type tell all that the texts show.
-_TOLD_BY_KEY = frozenset({names.EVENT_TRACE, names.EVENT_DROP, names.EVENT_POLICY_VERDICT})
+_TOLD_BY_KEY = frozenset({names.EVENT_TRACE, names.EVENT_DROP})
 _ALLOWED = "ALLOWED"
 _DENIED = "DENIED"
 _JUDGED: Mapping[int, str] = {
@@ -40,7 +40,7 @@ class TextOptions:
     translate: bool = True
     """Show names of pods, services and domains in place of addresses."""
     numeric: bool = False
-    """Show addresses and numbers only."""
+    """Show addresses in place of names."""
     policy_names: bool = False
     """Name the policies behind verdicts."""
     node_name: bool = False
@@ -57,7 +57,6 @@ class FlowText:
         self._palette = palette
         self._colored = palette.colored
         self._names = options.translate and not options.numeric
-        self._numeric = options.numeric
         self._policy_names = options.policy_names
         self._identities: dict[int, str] = {}
         self._judgements: dict[tuple[int, int, int, int, int], tuple[str, str]] = {}
@@ -87,7 +86,7 @@ class FlowText:
         number = endpoint.identity
         text = self._identities.get(number)
         if text is None:
-            name = None if self._numeric else names.RESERVED_IDENTITIES.get(number)
+            name = names.RESERVED_IDENTITIES.get(number)
             text = self._palette.identity(f"({name or f'ID:{number}'})")
             if len(self._identities) < _KEPT:
                 self._identities[number] = text
@@ -100,12 +99,9 @@ class FlowText:
         key = kind, event.sub_type, flow.policy_match_type, flow.traffic_direction, verdict
         texts = self._judgements.get(key)
         if texts is None:
-            judged = kind == names.EVENT_POLICY_VERDICT
-            texts = _type(flow), self._verdict(verdict, judged=judged)
-            if kind in _TOLD_BY_KEY and len(self._judgements) < _KEPT:
+            texts = _type(flow), self._verdict(flow)
+            if self._told_by_key(kind) and len(self._judgements) < _KEPT:
                 self._judgements[key] = texts
-        if self._policy_names and kind == names.EVENT_POLICY_VERDICT:
-            return texts[0], texts[1] + _policies(flow)
         return texts
 
     def summary(self, flow: Flow) -> str:
@@ -131,9 +127,18 @@ class FlowText:
             host = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
         return self._palette.host(host)
 
-    def _verdict(self, verdict: int, *, judged: bool) -> str:
-        name = _VERDICT_NAMES.get(verdict, str(verdict))
-        text = _JUDGED.get(verdict, name) if judged else name
+    def _told_by_key(self, kind: int) -> bool:
+        return kind in _TOLD_BY_KEY or (
+            kind == names.EVENT_POLICY_VERDICT and not self._policy_names
+        )
+
+    def _verdict(self, flow: Flow) -> str:
+        verdict = flow.verdict
+        text = _VERDICT_NAMES.get(verdict, str(verdict))
+        if flow.event_type.type == names.EVENT_POLICY_VERDICT:
+            text = _JUDGED.get(verdict, text)
+            if self._policy_names:
+                text += _policies(flow)
         match verdict:
             case flow_pb2.FORWARDED | flow_pb2.REDIRECTED:
                 return self._palette.good(text)
