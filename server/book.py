@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from observer.entities import address_text
 from server.mirror import Mirror, one_by_one
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from observer.entities import Endpoint, PolicyRef, Service
     from server.enforcement import Enforcement
     from server.identities import LabelSet
-    from server.mirror import Pace
+    from server.pace import Pace
     from server.problems import Problems
     from server.view import NodeView, ServiceAddress
 
@@ -43,7 +44,11 @@ class BookWriter:
             problems=problems,
         )
         self._endpoints: Mirror[bytes, Endpoint] = Mirror(
-            "address", put=one_by_one(book.set_endpoint), drop=book.remove, problems=problems
+            "address",
+            put=one_by_one(book.set_endpoint),
+            drop=book.remove,
+            problems=problems,
+            shown=address_text,
         )
         self._services: Mirror[ServiceAddress, Service] = Mirror(
             "service",
@@ -70,11 +75,11 @@ class BookWriter:
     ) -> None:
         """Forget what is gone, some time after the kernel has."""
         is_late = (
-            self._rules.exceeds(enforcement.rules)
-            or self._services.exceeds(view.services)
-            or self._endpoints.exceeds(view.endpoints)
-            or self._identities.exceeds(view.identities)
-            or self._interfaces.exceeds(names)
+            await self._rules.excess(enforcement.rules, pace)
+            or await self._services.excess(view.services, pace)
+            or await self._endpoints.excess(view.endpoints, pace)
+            or await self._identities.excess(view.identities, pace)
+            or await self._interfaces.excess(names, pace)
         )
         if is_late and self._linger_s:
             await asyncio.sleep(self._linger_s)

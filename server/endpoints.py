@@ -17,7 +17,8 @@ from server.book import BookWriter
 from server.enforcement import PolicyBook
 from server.interfaces import Interfaces
 from server.maps import MapWriter
-from server.mirror import REFUSALS, Pace
+from server.mirror import REFUSALS
+from server.pace import Pace
 from server.placement import place_all
 from server.problems import Problems
 from server.view import Viewer
@@ -62,9 +63,7 @@ class EndpointManager:
         """Set when the first round that was asked for is done."""
         self.problems = Problems()
         self._state = state
-        self._viewer = Viewer(
-            node_name=node_name, cluster_name=cluster_name, problems=self.problems
-        )
+        self._viewer = Viewer(node_name=node_name, cluster_name=cluster_name)
         self._policies = PolicyBook()
         linger_s = 0.0 if datapath is None else LINGER_S
         self._book = BookWriter(book, self.problems, linger_s=linger_s)
@@ -103,6 +102,8 @@ class EndpointManager:
             self.problems.meet("cluster", str(error))
             self.problems.end_round()
             return
+        for about, reason in view.conflicts.items():
+            self.problems.meet(about, reason)
         enforcement = await self._policies.enforce(self._state.policies(), view, pace)
         names = {link.index: link.name for link in picture.links.values()}
         await self._book.put(view, enforcement, names, pace)

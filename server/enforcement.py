@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from policy.entries import Direction, PolicyEntry
     from policy.resolve import Origin
     from policy.rules import Policy, PolicyName
-    from server.mirror import Pace
+    from server.pace import Pace
     from server.view import NodeView
 
 
@@ -43,11 +43,17 @@ class PolicyBook:
         """Grows with every change of the set of policies."""
         self._refs: dict[PolicyName, PolicyRef] = {}
         self._policies: tuple[Policy, ...] = ()
+        self._last: tuple[NodeView, Enforcement] | None = None
 
     async def enforce(
         self, policies: tuple[Policy, ...], view: NodeView, pace: Pace
     ) -> Enforcement:
-        """Resolve the policies for the identities of the view's local pods."""
+        """Resolve the policies for the identities of the view's local pods.
+
+        The same policies and the same view give the same object.
+        """
+        if self._last is not None and self._last[0] is view and policies == self._policies:
+            return self._last[1]
         self._learn(policies)
         resolver = Resolver(policies, view.subjects)
         drafts = {}
@@ -55,11 +61,13 @@ class PolicyBook:
             await pace.step()
             drafts[identity] = resolver.draft(view.subjects[identity])
         cookies = number_rules(drafts.values())
-        return Enforcement(
+        enforcement = Enforcement(
             directions={identity: draft.enforced for identity, draft in drafts.items()},
             entries={identity: draft.entries(cookies) for identity, draft in drafts.items()},
             rules={cookie: self._named(origin) for origin, cookie in cookies.items()},
         )
+        self._last = view, enforcement
+        return enforcement
 
     def _learn(self, policies: tuple[Policy, ...]) -> None:
         if policies == self._policies:

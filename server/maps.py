@@ -11,6 +11,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Protocol
 
+from observer.entities import address_text
 from server.mirror import Mirror, one_by_one
 
 if TYPE_CHECKING:
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
     from observer.kernel.datapath import EndpointEntry
     from policy.entries import PolicyEntry
-    from server.cluster.objects import Address
-    from server.mirror import Pace
+    from server.pace import Pace
     from server.placement import PlacedEndpoint
     from server.problems import Problems
     from server.view import NodeView
@@ -66,12 +66,13 @@ class MapWriter:
 
     def __init__(self, maps: EndpointMaps, problems: Problems) -> None:
         self._maps = maps
-        self._identities: Mirror[Address, int] = Mirror(
+        self._identities: Mirror[bytes, int] = Mirror(
             "address",
             put=lambda entries: maps.upsert_identities(
-                {ip_network(address): identity for address, identity in entries.items()}
+                {_network(address): identity for address, identity in entries.items()}
             ),
-            drop=lambda address: maps.remove_identity(ip_network(address)),
+            drop=lambda address: maps.remove_identity(_network(address)),
+            shown=address_text,
             problems=problems,
             batch=IDENTITY_BATCH,
         )
@@ -126,6 +127,10 @@ class MapWriter:
         if old is None or old.policy != new.policy or not self._endpoints.holds(endpoint_id, old):
             self._maps.replace_policy(endpoint_id, new.policy)
         self._maps.upsert_endpoint(new.entry)
+
+
+def _network(address: bytes) -> IPv4Network | IPv6Network:
+    return ip_network(address_text(address))
 
 
 def _links_of(placed: Mapping[int, PlacedEndpoint]) -> dict[int, bytes]:

@@ -46,6 +46,8 @@ class ClusterState:
     """All objects of the cluster that matter, by kind."""
 
     def __init__(self) -> None:
+        self.version = 0
+        """Grows with every change."""
         self.pods: dict[ObjectKey, Pod] = {}
         self.nodes: dict[ObjectKey, Node] = {}
         self.services: dict[ObjectKey, Service] = {}
@@ -58,6 +60,7 @@ class ClusterState:
 
     def apply(self, change: Change) -> None:
         """Take a change in; deleting what is not there is no error."""
+        self.version += 1
         gone = change.kind is ChangeKind.DELETED
         match change.object:
             case Pod() as pod:

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from observer.kernel.errors import KernelError
-from server.mirror import Mirror, Pace
+from server.mirror import Mirror
+from server.pace import Pace
 from server.problems import Problems
 
 
