@@ -126,6 +126,8 @@ class FlowQuery:
             position = self._note_gap(position, stop)
             if self._gaps.wait_s == 0:
                 yield self._report()
+                # Meanwhile the writer went on, perhaps over our position again.
+                continue
             head = table.head if stop is None else stop
             if position >= head:
                 if stop is not None:

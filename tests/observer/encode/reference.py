@@ -4,9 +4,12 @@ It shares no code with the encoder. Tables of names that both need are written o
 """
 
 from ipaddress import IPv6Address
+from typing import Any
 
+import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.wrappers_pb2 import Int32Value
+from numpy.typing import NDArray
 
 from api.proto.flow import flow_pb2
 from api.proto.leavitt.flow_details_pb2 import FlowDetails
@@ -99,7 +102,7 @@ class Row:
             value = column[slot]
             setattr(self, name, value if value.shape else int(value))
 
-    def __getattr__(self, name: str) -> int:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 # by column
         raise AttributeError(name)
 
 
@@ -135,16 +138,16 @@ def flow_of(table: FlowTable, position: int, *, details: bool = False) -> flow_p
     row = Row(table, position)
     flow = flow_pb2.Flow(
         time=stamp(row.time_ns),
-        uuid=bytes(table.uuids(_positions(position))[0]).decode(),
+        uuid=bytes(table.uuids(np.array([position]))[0]).decode(),
         node_name=NODE_NAME,
         node_labels=NODE_LABELS,
         emitter=flow_pb2.Emitter(name=EMITTER[0], version=EMITTER[1]),
-        verdict=row.verdict,  # type: ignore[arg-type] # a number
+        verdict=row.verdict,
         drop_reason=row.drop_reason,
-        drop_reason_desc=row.drop_reason,  # type: ignore[arg-type] # a number
-        traffic_direction=row.direction,  # type: ignore[arg-type] # a number
+        drop_reason_desc=row.drop_reason,
+        traffic_direction=row.direction,
         policy_match_type=row.match_type,
-        trace_reason=row.trace_reason,  # type: ignore[arg-type] # a number
+        trace_reason=row.trace_reason,
         proxy_port=row.proxy_port,
         reply=row.is_reply == 1,
         Type={129: 2, 7: 3}.get(row.kind, 1),  # type: ignore[arg-type] # a number
@@ -154,11 +157,13 @@ def flow_of(table: FlowTable, position: int, *, details: bool = False) -> flow_p
     if row.is_reply != -1:
         flow.is_reply.value = bool(row.is_reply)
     if row.kind == 4:
-        flow.trace_observation_point = 101 if row.sub_type == 0 else row.sub_type  # type: ignore[assignment] # a number
+        flow.trace_observation_point = row.sub_type
+        if row.sub_type == 0:
+            flow.trace_observation_point = flow_pb2.TO_ENDPOINT
     if row.kind == 3:
-        flow.debug_capture_point = row.sub_type  # type: ignore[assignment] # a number
+        flow.debug_capture_point = row.sub_type
     if row.kind == 7:
-        flow.sock_xlate_point = row.sub_type  # type: ignore[assignment] # a number
+        flow.sock_xlate_point = row.sub_type
     if row.file:
         flow.file.name = FILES.get(row.file, f"unknown({row.file})")
         flow.file.line = row.line
@@ -180,13 +185,7 @@ def flow_of(table: FlowTable, position: int, *, details: bool = False) -> flow_p
     return flow
 
 
-def _positions(position: int):  # type: ignore[no-untyped-def] # an array
-    import numpy as np
-
-    return np.array([position], np.int64)
-
-
-def ip_text(words) -> str:  # type: ignore[no-untyped-def] # a row of an address column
+def ip_text(words: NDArray[np.uint64]) -> str:
     address = IPv6Address(words.tobytes())
     return str(address.ipv4_mapped or address)
 
@@ -197,7 +196,7 @@ def _add_packet(flow: flow_pb2.Flow, row: Row, table: FlowTable) -> None:
         flow.ethernet.source, flow.ethernet.destination = macs[:6].hex(":"), macs[6:].hex(":")
     if row.ip_version:
         flow.IP.source, flow.IP.destination = ip_text(row.source_ip), ip_text(row.destination_ip)
-        flow.IP.ipVersion = row.ip_version  # type: ignore[assignment] # a number
+        flow.IP.ipVersion = row.ip_version
         flow.IP.encrypted = bool(row.flags & RowFlag.ENCRYPTED)
         if row.xlated_ref:
             address = IPv6Address(table.interns.addresses[row.xlated_ref])
@@ -223,6 +222,8 @@ def _add_packet(flow: flow_pb2.Flow, row: Row, table: FlowTable) -> None:
         case 7:
             flow.l4.IGMP.type = source
             flow.l4.IGMP.SetInParent()
+        case _:
+            assert row.l4_kind == 0
 
 
 def _add_metadata(flow: flow_pb2.Flow, row: Row, table: FlowTable) -> None:

@@ -1,6 +1,8 @@
 """Random rows of every kind, valid as decode and enrich make them: a mix, and the odd ones."""
 
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
+from typing import Any
 
 import numpy as np
 
@@ -156,8 +158,8 @@ def random_rows(interns: Interns, count: int, rng: np.random.Generator, start_ns
 
 
 def _fill_refs(
-    column: np.ndarray, interns: InternTable, values: list, rng: np.random.Generator
-) -> None:  # type: ignore[type-arg] # any table, with its own values
+    column: np.ndarray, interns: InternTable[Any], values: Sequence[Any], rng: np.random.Generator
+) -> None:
     absent = rng.random(len(column)) < 0.4
     picked = rng.integers(0, len(values), len(column))
     for index in np.flatnonzero(~absent):
@@ -194,7 +196,7 @@ def _fill_row(rows: Rows, index: int, rng: np.random.Generator) -> None:
         columns["flags"][index] |= RowFlag.DETAIL
 
 
-def _fill_event(kind: int, put, rng: np.random.Generator) -> None:  # type: ignore[no-untyped-def] # a closure over a row
+def _fill_event(kind: int, put: Callable[[str, object], None], rng: np.random.Generator) -> None:
     match kind:
         case EventKind.DROP:
             reason = int(rng.choice([130, 133, 181, 205, 250]))

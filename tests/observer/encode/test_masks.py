@@ -1,8 +1,10 @@
 """Field masks: every path of a flow gives what a slow mask over the whole flow gives."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,10 +15,31 @@ from tests.observer.encode.reference import response_of
 from tests.observer.encode.rows import fill, new_table
 from tests.observer.encode.wire import encoder_of, responses
 
-CLI_MASK = ["time", "verdict", "ethernet", "IP", "l4", "source.identity", "source.namespace", "source.pod_name", "destination.identity", "destination.namespace", "destination.pod_name", "Type", "node_name", "l7", "event_type", "source_service", "destination_service", "is_reply", "Summary", "ip_trace_id"]
+CLI_MASK = [
+    "time",
+    "verdict",
+    "ethernet",
+    "IP",
+    "l4",
+    "source.identity",
+    "source.namespace",
+    "source.pod_name",
+    "destination.identity",
+    "destination.namespace",
+    "destination.pod_name",
+    "Type",
+    "node_name",
+    "l7",
+    "event_type",
+    "source_service",
+    "destination_service",
+    "is_reply",
+    "Summary",
+    "ip_trace_id",
+]
 
 
-def paths_of(message: Descriptor, depth: int = 3) -> list[str]:
+def paths_of(message: Any, depth: int = 3) -> list[str]:  # noqa: ANN401 # of either type
     found = []
     for field in message.fields:
         found.append(field.name)
@@ -39,7 +62,7 @@ def masked(flow: Flow, paths: list[str]) -> Flow:
     return out
 
 
-def _copy(source, target, names: list[str]) -> None:  # type: ignore[no-untyped-def] # any message
+def _copy(source: Message, target: Message, names: list[str]) -> None:
     name, *rest = names
     field = source.DESCRIPTOR.fields_by_name[name]
     if rest:

@@ -1,0 +1,470 @@
+"""Which rows a query answers with: against a model, and the rules one by one."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api.proto.flow.flow_pb2 import FlowFilter, LostEventSource, Verdict
+from api.proto.observer.observer_pb2 import GetFlowsRequest
+from observer.ledger import Stage
+from observer.query import FlowQuery, InvalidQueryError, QueryError
+from observer.query.request import FlowRequest
+from tests.observer.query.rows import (
+    START_NS,
+    Event,
+    Node,
+    answers,
+    overwritten,
+    responses,
+    times,
+)
+
+DROPPED = FlowFilter(verdict=[Verdict.DROPPED])
+
+
+def request(
+    *,
+    number: int = 0,
+    first: bool = False,
+    follow: bool = False,
+    since: int | None = None,
+    until: int | None = None,
+    dropped: bool = False,
+) -> GetFlowsRequest:
+    """A request with times counted from START_NS."""
+    made = GetFlowsRequest(number=number, first=first, follow=follow)
+    for name, offset in (("since", since), ("until", until)):
+        if offset is not None:
+            seconds, nanos = divmod(START_NS + offset, 10**9)
+            getattr(made, name).seconds, getattr(made, name).nanos = seconds, nanos
+    if dropped:
+        made.whitelist.append(DROPPED)
+    return made
+
+
+def expected(events: list[Event], asked: GetFlowsRequest, **bounds: int | None) -> list[int]:
+    """The rules, row by row."""
+
+    def matches(event: Event) -> bool:
+        return event.dropped or not asked.whitelist
+
+    since, until = bounds["since"], bounds["until"]
+    start = 0
+    if since is not None:
+        start = next(
+            (i for i, e in enumerate(events) if e.time_ns >= START_NS + since), len(events)
+        )
+    elif asked.number and not asked.first:
+        left = asked.number
+        while left and start < len(events):
+            start += 1
+            event = events[-start]
+            left -= not event.lost and matches(event)
+        start = len(events) - start
+    found, delivered = [], 0
+    for event in events[start:]:
+        if event.lost:
+            found.append(event.time_ns - START_NS)
+            continue
+        if until is not None and event.time_ns > START_NS + until:
+            break
+        if matches(event):
+            found.append(event.time_ns - START_NS)
+            delivered += 1
+            if delivered == asked.number:
+                break
+    return found
+
+
+STEPS = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from(["forwarded", "dropped", "lost"])), max_size=40
+)
+
+
+@given(
+    steps=STEPS,
+    number=st.integers(0, 12) | st.just(2**64 - 1),
+    first=st.booleans(),
+    since=st.none() | st.integers(-1, 60),
+    until=st.none() | st.integers(-1, 60),
+    dropped=st.booleans(),
+)
+@settings(max_examples=400, deadline=None)
+def test_the_rows_that_the_rules_give(
+    steps: list[tuple[int, str]],
+    number: int,
+    first: bool,
+    since: int | None,
+    until: int | None,
+    dropped: bool,
+) -> None:
+    node, events, now_ns = Node(63), [], START_NS
+    for gap, kind in steps:
+        now_ns += gap
+        events.append(Event(now_ns, kind == "dropped", kind == "lost"))
+    node.append(events)
+    asked = request(number=number, first=first, since=since, until=until, dropped=dropped)
+    found = asyncio.run(answers(node.query(asked)))
+    assert times(found) == expected(events, asked, since=since, until=until)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 15, 16, 100])
+async def test_everything_there_is_up_to_the_newest_row(rows: int) -> None:
+    node = Node(15)
+    if rows:
+        node.append_flows(rows)
+    assert times(await answers(node.query(request()))) == list(range(max(0, rows - 15), rows))
+
+
+async def test_the_last_matches_may_lie_far_back() -> None:
+    node = Node((1 << 17) - 1)
+    node.append_flows(10_000)
+    node.append_flows(3, dropped=True)
+    node.append_flows(100_000)
+    node.append_flows(2, dropped=True)
+    node.append_flows(50_000)
+    # The ring has wrapped once, so the way back crosses its end.
+    assert node.table.head > node.table.capacity
+    found = times(await answers(node.query(request(number=4, dropped=True))))
+    assert found == [110_003, 110_004]
+    found = times(await answers(node.query(request(number=1, dropped=True))))
+    assert found == [110_004]
+
+
+async def test_the_last_matches_across_the_end_of_the_ring() -> None:
+    node = Node(63)
+    for _ in range(40):
+        node.append_flows(2)
+        node.append_flows(1, dropped=True)
+        found = times(await answers(node.query(request(number=7, dropped=True))))
+        assert found == list(range(2, node.table.head, 3))[-7:]
+
+
+async def test_rows_that_come_after_the_request_are_for_the_next_one() -> None:
+    node = Node(4095)
+    node.append_flows(2000)
+    found = []
+    async for framed in node.query(request()).run():
+        found += times(responses(framed))
+        node.append_flows(10)
+    assert found == list(range(2000))
+
+
+async def test_a_row_is_never_more_than_a_slice_away() -> None:
+    node = Node((1 << 14) - 1)
+    node.append_flows(10_000)
+    sizes = [framed.count async for framed in node.query(request()).run()]
+    assert sum(sizes) == 10_000
+    assert max(sizes) <= 1_024
+
+
+async def test_others_run_between_slices() -> None:
+    node = Node((1 << 16) - 1)
+    node.append_flows(60_000)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(other())
+        sizes = [framed.count async for framed in node.query(request()).run()]
+        # The filter matches nothing: no yield gives way, only the scan itself.
+        before = turns
+        asked = FlowRequest.parse(request(number=1, dropped=True), node_name="n", node_labels=())
+        slow = FlowQuery(
+            asked, table=node.table, encoder=node.encoder, ledger=node.ledger, clock_s=ticking()
+        )
+        assert [framed async for framed in slow.run()] == []
+        scanned = turns - before
+        task.cancel()
+    assert before >= len(sizes)
+    assert scanned > 60_000 / (1 << 17)
+
+
+def ticking() -> Callable[[], float]:
+    """A clock on which every step takes a hundred seconds."""
+    ticks = count(0.0, 100.0)
+    return lambda: next(ticks)
+
+
+async def test_slow_steps_become_small_ones() -> None:
+    node = Node((1 << 14) - 1)
+    node.append_flows(5_000)
+    asked = FlowRequest.parse(request(), node_name="n", node_labels=())
+    slow = FlowQuery(
+        asked, table=node.table, encoder=node.encoder, ledger=node.ledger, clock_s=ticking()
+    )
+    sizes = [framed.count async for framed in slow.run()]
+    assert sum(sizes) == 5_000
+    assert sizes[-2] == 32
+
+
+# Following
+
+
+class Follower:
+    """Takes what a following query yields, one item at a time."""
+
+    def __init__(self, node: Node, asked: GetFlowsRequest) -> None:
+        self.stream = node.query(asked).run()
+
+    async def next(self) -> list[int]:
+        return times(responses(await anext(self.stream)))
+
+
+async def test_following_begins_with_the_newest_row() -> None:
+    node = Node(63)
+    node.append_flows(10)
+    follower = Follower(node, request(follow=True))
+    assert await follower.next() == [9]
+    node.append_flows(2)
+    assert await follower.next() == [10, 11]
+    await follower.stream.aclose()
+
+
+async def test_following_an_empty_table_waits_for_the_first_row() -> None:
+    node = Node(63)
+    follower = Follower(node, request(follow=True))
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(follower.next())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        node.append_flows(1)
+    assert waiting.result() == [0]
+    await follower.stream.aclose()
+
+
+async def test_following_with_a_number_begins_that_far_back_and_does_not_end() -> None:
+    node = Node(63)
+    node.append_flows(10)
+    follower = Follower(node, request(follow=True, number=3))
+    assert await follower.next() == [7, 8, 9]
+    node.append_flows(5)
+    assert await follower.next() == [10, 11, 12, 13, 14]
+    await follower.stream.aclose()
+
+
+async def test_following_since_a_time() -> None:
+    node = Node(63)
+    node.append_flows(10)
+    follower = Follower(node, request(follow=True, since=8))
+    assert await follower.next() == [8, 9]
+    await follower.stream.aclose()
+
+
+async def test_following_until_a_time_ends_at_the_first_younger_flow() -> None:
+    node = Node(63)
+    node.append_flows(3)
+    follower = Follower(node, request(follow=True, until=4))
+    assert await follower.next() == [2]
+    node.append_flows(10)
+    assert await follower.next() == [3, 4]
+    with pytest.raises(StopAsyncIteration):
+        await follower.next()
+
+
+async def test_following_with_a_filter_skips_what_does_not_match() -> None:
+    node = Node(63)
+    follower = Follower(node, request(follow=True, dropped=True))
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(follower.next())
+        await asyncio.sleep(0)
+        node.append_flows(5)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        node.append_flows(1, dropped=True)
+    assert waiting.result() == [5]
+    await follower.stream.aclose()
+
+
+async def test_closing_a_waiting_query_leaves_nothing_behind() -> None:
+    node = Node(63)
+    follower = Follower(node, request(follow=True))
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(follower.next())
+        await asyncio.sleep(0)
+        waiting.cancel()
+    await follower.stream.aclose()
+    node.append_flows(1)
+    assert node.ledger.snapshot() == ()
+
+
+# Overtaken
+
+
+async def test_an_overtaken_reader_is_told_the_exact_count_and_range() -> None:
+    node = Node(1023)
+    node.append_flows(1000)
+    stream = node.query(request()).run()
+    first = responses(await anext(stream))
+    node.append_flows(1000)
+    rest = [response async for framed in stream for response in responses(framed)]
+    gap = rest[0].lost_events
+    delivered = len(first) + len(rest) - 1
+    oldest = node.table.oldest
+    assert gap.source == LostEventSource.HUBBLE_RING_BUFFER
+    assert gap.num_events_lost == oldest - len(first)
+    assert delivered + gap.num_events_lost == 1000
+    assert times(rest[1:]) == list(range(oldest, 1000))
+    assert node.ledger.snapshot() == ((Stage.READER, "reader overtaken", gap.num_events_lost),)
+    assert gap.first.nanos == (START_NS + len(first)) % 10**9
+    assert gap.last.nanos == (START_NS + oldest) % 10**9
+    assert not gap.HasField("cpu")
+
+
+async def test_all_that_was_asked_for_may_be_overwritten() -> None:
+    node = Node(1023)
+    node.append_flows(1000)
+    stream = node.query(request()).run()
+    first = await anext(stream)
+    node.append_flows(5000)
+    rest = [response async for framed in stream for response in responses(framed)]
+    assert overwritten(rest) == [1000 - first.count]
+    assert len(rest) == 1
+
+
+async def test_gaps_do_not_count_as_flows() -> None:
+    node = Node(63)
+    node.append([Event(START_NS), Event(START_NS + 1, lost=True), Event(START_NS + 2)])
+    assert times(await answers(node.query(request(number=2)))) == [0, 1, 2]
+    assert times(await answers(node.query(request(number=1, first=True)))) == [0]
+
+
+async def test_a_follower_gets_one_report_a_second_with_the_sum() -> None:
+    node = Node(15)
+    now_s = 100.0
+    asked = FlowRequest.parse(request(follow=True), node_name="n", node_labels=())
+    query = FlowQuery(
+        asked,
+        table=node.table,
+        encoder=node.encoder,
+        ledger=node.ledger,
+        wall_ns=lambda: START_NS,
+        clock_s=lambda: now_s,
+    )
+    node.append_flows(1)
+    stream = query.run()
+    found = responses(await anext(stream))
+    for _ in range(3):
+        node.append_flows(100)
+        found += responses(await anext(stream))
+        found += responses(await anext(stream)) if found[-1].HasField("lost_events") else []
+    assert overwritten(found) == [85]
+    now_s += 1
+    node.append_flows(100)
+    while found[-1].time.nanos != (START_NS + node.table.head - 1) % 10**9:
+        found += responses(await anext(stream))
+    await stream.aclose()
+    reports = overwritten(found)
+    assert len(reports) == 2
+    assert reports[1] >= 3 * 85
+    flows = [response for response in found if response.HasField("flow")]
+    assert len(flows) + sum(reports) == node.table.head
+    assert node.ledger.total(Stage.READER) == sum(reports)
+
+
+async def test_a_report_that_is_due_does_not_wait_for_the_next_flow() -> None:
+    node = Node(15)
+    now_s = 100.0
+    asked = FlowRequest.parse(request(follow=True, dropped=True), node_name="n", node_labels=())
+    query = FlowQuery(
+        asked,
+        table=node.table,
+        encoder=node.encoder,
+        ledger=node.ledger,
+        clock_s=lambda: now_s,
+    )
+    node.append_flows(1, dropped=True)
+    stream = query.run()
+    await anext(stream)
+    node.append_flows(100)
+    assert overwritten(responses(await anext(stream))) == [85]
+    # Nothing matches any more: what the second gap needs is the passing of time alone.
+    node.append_flows(99)
+    node.append_flows(1, dropped=True)
+    assert overwritten(responses(await anext(stream))) == []
+    now_s += 0.99
+
+    def later() -> None:
+        nonlocal now_s
+        now_s += 0.02
+
+    asyncio.get_running_loop().call_soon(later)
+    assert overwritten(responses(await anext(stream))) == [100]
+    await stream.aclose()
+
+
+async def test_a_reader_that_takes_nothing_holds_no_rows() -> None:
+    node = Node(63)
+    node.append_flows(60)
+    stream = node.query(request()).run()
+    await anext(stream)
+    held = node.table.interns
+    for number in range(50):
+        node.append_flows(63)
+        assert len(held.endpoints) == 0
+        assert node.table.head == 60 + 63 * (number + 1)
+    await stream.aclose()
+
+
+# Errors
+
+
+def refused(asked: GetFlowsRequest) -> QueryError:
+    with pytest.raises(QueryError) as caught:
+        Node(15).query(asked)
+    return caught.value
+
+
+def test_first_and_follow_contradict_each_other() -> None:
+    error = refused(request(first=True, follow=True))
+    assert isinstance(error, InvalidQueryError)
+    assert str(error) == "first cannot be specified with follow"
+
+
+def test_a_bad_filter_is_told_in_the_words_of_filters() -> None:
+    asked = GetFlowsRequest(blacklist=[FlowFilter(protocol=["tpc"])])
+    error = refused(asked)
+    assert not isinstance(error, InvalidQueryError)
+    assert str(error) == 'invalid protocol filter: unknown protocol: "tpc"'
+
+
+def test_a_bad_mask_path_is_named() -> None:
+    asked = GetFlowsRequest()
+    asked.field_mask.paths.append("nope")
+    assert 'invalid path "nope"' in str(refused(asked))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos", "text"),
+    [
+        (253_402_300_800, 0, "seconds out of range of years 1..9999: 253402300800"),
+        (-62_135_596_801, 0, "seconds out of range of years 1..9999: -62135596801"),
+        (0, -1, "nanos out of range: -1"),
+        (0, 10**9, "nanos out of range: 1000000000"),
+    ],
+)
+@pytest.mark.parametrize("field", ["since", "until"])
+def test_a_time_that_is_none(field: str, seconds: int, nanos: int, text: str) -> None:
+    asked = GetFlowsRequest()
+    getattr(asked, field).seconds, getattr(asked, field).nanos = seconds, nanos
+    assert str(refused(asked)) == f"invalid {field}: {text}"
+
+
+@pytest.mark.parametrize("seconds", [-62_135_596_800, -1, 0, 253_402_300_799])
+async def test_times_beyond_all_rows_are_no_errors(seconds: int) -> None:
+    node = Node(15)
+    node.append_flows(3)
+    for field, found in (("since", seconds <= 0), ("until", seconds > 0)):
+        asked = GetFlowsRequest()
+        getattr(asked, field).seconds = seconds
+        assert len(await answers(node.query(asked))) == (3 if found else 0)
