@@ -100,8 +100,9 @@ class MapWriter:
     ) -> None:
         """Bring the maps and links to what the view says."""
         await self._links.drop_rest(_links_of(placed), pace)
-        await self._endpoints.drop_rest(placed, pace)
+        # the new ones first: an address or an interface may pass from an old one to them
         await self._endpoints.put_all(placed, pace)
+        await self._endpoints.drop_rest(placed, pace)
         await self._identities.put_all(view.addresses, pace)
         await self._identities.drop_rest(view.addresses, pace)
         written = {i: each for i, each in placed.items() if self._endpoints.holds(i, each)}

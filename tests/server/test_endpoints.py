@@ -51,9 +51,10 @@ class FakeMaps:
 
     def remove_endpoint(self, endpoint_id: int) -> None:
         self._call("remove_endpoint")
+        gone = self.endpoints.pop(endpoint_id)
+        devices = {entry.ifindex for entry in self.endpoints.values()}
         if "detach" not in self.refuse:
-            assert self.endpoints[endpoint_id].ifindex not in self.links
-        del self.endpoints[endpoint_id]
+            assert gone.ifindex not in self.links - devices, "detached before it is forgotten"
         self.policies.pop(endpoint_id, None)
 
     def upsert_identities(self, identities: Mapping[Network, int]) -> None:
