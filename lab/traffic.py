@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PACKAGE_BY_COMMAND = {"curl": "curl", "ping": "iputils-ping", "getent": "libc-bin"}
-LANDING_PAD = "http://deathstar.default.svc.cluster.local/v1/request-landing"
+
+LANDING_PAD = "http://deathstar/v1/request-landing"
+"""Short: a full name would be tried below each search domain first, ten more lines of DNS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,28 +48,32 @@ def empire_errands(lab: Lab) -> tuple[Errand, ...]:
     land = ("curl", "--silent", "--max-time", "4", "--request", "POST", LANDING_PAD)
     ping = ("ping", "-c", "1", "-W", "2")
     return (
-        Errand(pod="default/tiefighter", command=land, first_s=0.0, every_s=3.0),
+        # The first second is the policy's, to take effect.
+        Errand(pod="default/tiefighter", command=land, first_s=1.0, every_s=3.0),
         # Its SYNs are dropped at the death star's door: it has to give up.
         Errand(
-            pod="default/xwing", command=(*land, "--connect-timeout", "2"), first_s=1.0, every_s=4.0
+            pod="default/xwing",
+            command=(*land, "--connect-timeout", "2"),
+            first_s=2.0,
+            every_s=4.0,
         ),
         Errand(
             pod="default/xwing",
             command=(*ping, str(tiefighter.address(4))),
-            first_s=2.0,
+            first_s=3.0,
             every_s=6.0,
         ),
         Errand(
             pod="default/xwing",
             command=(*ping, str(tiefighter.address(6))),
-            first_s=4.0,
+            first_s=5.0,
             every_s=6.0,
         ),
-        # A planet that is no longer there.
+        # A planet that is no longer there; the dot at the end asks for this name alone.
         Errand(
             pod="default/tiefighter",
-            command=("getent", "hosts", "alderaan.default.svc.cluster.local"),
-            first_s=3.0,
+            command=("getent", "ahostsv4", "alderaan.default.svc.cluster.local."),
+            first_s=4.0,
             every_s=8.0,
         ),
     )
