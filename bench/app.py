@@ -15,7 +15,7 @@ from typing import Final
 
 from bench import report
 from bench.errors import NotMeasurableError, WrongAnswerError
-from bench.lines import ingest, startup
+from bench.lines import filters, get_flows, ingest, memory, printing, startup
 from bench.machine import this_machine
 from bench.measurement import Conditions, Measurement, Skipped
 
@@ -23,6 +23,10 @@ Line = Callable[[Conditions], Iterable[Measurement]]
 
 LINES: Final[dict[str, Line]] = {
     "ingest": ingest.measure,
+    "memory": memory.measure,
+    "filter": filters.measure,
+    "getflows": get_flows.measure,
+    "print": printing.measure,
     "startup": startup.measure,
 }
 

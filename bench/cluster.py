@@ -5,7 +5,7 @@ samples of a recording can carry the identities and endpoint ids that it will kn
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -20,14 +20,13 @@ from bench.workload import (
     SERVICES,
     SyntheticNode,
 )
-from observer.entities import Endpoint, address_text
+from observer.addresses import AddressBook
+from observer.entities import Endpoint, PolicyRef, address_text
+from observer.table.interns import Interns
 from server.cluster.objects import Change, ChangeKind
 from server.cluster.read import read_object
 from server.cluster.state import ClusterState
-from server.enforcement import Enforcement, PolicyBook
-from server.mirror import Pace
-from server.problems import Problems
-from server.view import NodeView, Viewer
+from server.endpoints import EndpointManager
 
 NODE_NAME: Final = "bench-1"
 NAMESPACES: Final = 20
@@ -63,34 +62,58 @@ class Numbers:
     @classmethod
     def of(cls, node: SyntheticNode) -> Self:
         """Let the server's own code look at the objects."""
-        state = ClusterState()
-        for document in objects_of(node):
-            found = read_object(document, source="bench")
-            if found is not None:
-                state.apply(Change(kind=ChangeKind.ADDED, object=found, document=document))
-        view, enforcement = asyncio.run(_look(state))
+        book = asyncio.run(_told_of(objects_of(node)))
         identities = np.arange(1 << 16, dtype=np.uint32)
         endpoint_ids = np.arange(1 << 16, dtype=np.uint16)
         for number, endpoint in enumerate(node.endpoints):
-            known = view.endpoints[node.address(number, ipv6=False)]
+            known = book.endpoints[node.address(number, ipv6=False)]
             identities[endpoint.identity] = known.identity
             if endpoint.endpoint_id:
                 endpoint_ids[endpoint.endpoint_id] = known.endpoint_id
-        rules = sorted(enforcement.rules)
+        rules = sorted(book.cookies)
         cookies = np.array([0, *(rules[i % len(rules)] for i in range(RULES))], np.uint32)
         return cls(identities=identities, endpoint_ids=endpoint_ids, cookies=cookies)
 
 
-async def _look(state: ClusterState) -> tuple[NodeView, Enforcement]:
-    viewer = Viewer(node_name=NODE_NAME, cluster_name=CLUSTER, problems=Problems())
-    view = await viewer.draw(state, (), Pace())
-    return view, await PolicyBook().enforce(state.policies(), view, Pace())
+class _NotingBook(AddressBook):
+    """An address book that also remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__(Interns(), cluster_name=CLUSTER)
+        self.endpoints: dict[bytes, Endpoint] = {}
+        self.cookies: set[int] = set()
+
+    def set_endpoint(self, address: bytes, endpoint: Endpoint) -> None:
+        self.endpoints[address] = endpoint
+        super().set_endpoint(address, endpoint)
+
+    def set_rule(self, cookie: int, policies: tuple[PolicyRef, ...]) -> None:
+        self.cookies.add(cookie)
+        super().set_rule(cookie, policies)
+
+
+async def _told_of(documents: Iterable[Document]) -> _NotingBook:
+    """Let the server's own code write the book, as it does in a replay."""
+    state, book = ClusterState(), _NotingBook()
+    for document in documents:
+        found = read_object(document, source="bench")
+        if found is not None:
+            state.apply(Change(kind=ChangeKind.ADDED, object=found, document=document))
+    manager = EndpointManager(
+        node_name=NODE_NAME,
+        cluster_name=CLUSTER,
+        state=state,
+        book=book,
+        datapath=None,
+        interfaces=None,
+    )
+    await manager.reconcile()
+    return book
 
 
 def _namespace(name: str) -> Document:
     labels = {
         "kubernetes.io/metadata.name": name,
-        "pod-security.kubernetes.io/enforce": "baseline",
         "team": f"team-{name}",
     }
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
@@ -139,7 +162,6 @@ def _chart_labels(endpoint: Endpoint) -> dict[str, str]:
     """What a chart puts on its pods, and the one that their controller adds."""
     app = endpoint.workloads[0].name
     return {
-        "app.kubernetes.io/component": "server",
         "app.kubernetes.io/instance": app,
         "app.kubernetes.io/managed-by": "Helm",
         "helm.sh/chart": f"{app}-1.4.2",

@@ -6,6 +6,7 @@ to be there.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Final
 
 from api.proto.flow import flow_pb2
@@ -15,6 +16,13 @@ from bench.reference import Packet, of_flow, read
 from observer.samples import SampleBatch
 
 _NS: Final = 1_000_000_000
+
+
+def time_of(text: str) -> int:
+    """Read an RFC 3339 time in UTC with up to nine digits, as nanoseconds since 1970."""
+    whole, _, rest = text.removesuffix("Z").partition(".")
+    seconds = int(datetime.fromisoformat(f"{whole}+00:00").timestamp())
+    return seconds * _NS + int(rest.ljust(9, "0"))
 
 
 class Expected:

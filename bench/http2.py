@@ -53,9 +53,16 @@ class RawConnection:
     """A plaintext HTTP/2 connection for one call after the other."""
 
     def __init__(self, target: str, *, timeout_s: float = 60.0) -> None:
-        """Connect to `host:port`; the timeout also bounds each wait for data."""
+        """Connect to `host:port`; the timeout also bounds each wait for data.
+
+        Raises:
+            WrongAnswerError: nobody listens there.
+        """
         host, _, port = target.rpartition(":")
-        self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout_s)
+        try:
+            self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout_s)
+        except OSError as error:
+            raise WrongAnswerError(f"connect to {target}: {error}") from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._authority = target
         self._encoder, self._decoder = Encoder(), Decoder()
@@ -116,8 +123,8 @@ class RawConnection:
         """Read once and walk the whole frames of it."""
         try:
             received = self._socket.recv(_READ_BYTES)
-        except TimeoutError as error:
-            raise WrongAnswerError(f"call {answer.path}: no data for too long") from error
+        except OSError as error:  # a timeout is one too
+            raise WrongAnswerError(f"call {answer.path}: read: {error}") from error
         if not received:
             raise WrongAnswerError(f"call {answer.path}: the server closed the connection")
         if self._rest:

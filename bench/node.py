@@ -19,12 +19,12 @@ from bench.clients import SERVER_STATUS
 from bench.cluster import NODE_NAME
 from bench.errors import WrongAnswerError
 from bench.http2 import RawConnection, messages
-from bench.ingest_node import CAPACITY
 from bench.processes import Usage, program, usage
 
 _START_S: Final = 30.0
 _STOP_S: Final = 10.0
 _LOOK_S: Final = 0.02
+_QUIET_S: Final = 0.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +45,44 @@ class Node:
         """Read what it holds and has used."""
         return usage(self.pid)
 
+    def wait_until_quiet(self, *, seen: int = 0) -> int:
+        """Wait until so many flows were seen and no more come; how many it has seen then.
+
+        Raises:
+            WrongAnswerError: it does not get there.
+        """
+        deadline = time.monotonic() + _START_S
+        before = -1
+        while (now := self.status().seen_flows) < max(seen, 1) or now != before:
+            if time.monotonic() > deadline:
+                raise WrongAnswerError(f"wait for flows: {now} seen, expected {seen}")
+            before = now
+            time.sleep(_QUIET_S)
+        return now
+
+    def wait_for_rows(self, rows: int) -> None:
+        """Wait until the table holds so many rows.
+
+        Raises:
+            WrongAnswerError: it does not get there.
+        """
+        deadline = time.monotonic() + _START_S
+        while (found := self.status().num_flows) < rows:
+            if time.monotonic() > deadline:
+                raise WrongAnswerError(f"fill the table: {found} flows, expected {rows}")
+            time.sleep(_LOOK_S)
+
 
 @contextmanager
-def replaying(recording: Path, *, speed: str = "max", rows: int = CAPACITY) -> Iterator[Node]:
-    """Run a server on a recording; entered when its table holds so many rows.
+def replaying(recording: Path, *, speed: str = "max") -> Iterator[Node]:
+    """Run a server on a recording; entered when it answers, however far it has got.
 
     Raises:
         NotMeasurableError: there is no hubble-server yet.
-        WrongAnswerError: it ended, or does not get there.
+        WrongAnswerError: it ended, or does not answer.
     """
     arguments = ["--replay", str(recording), "--speed", speed]
     with serving(arguments, folder=recording.parent) as node:
-        _wait_for_rows(node, rows)
         yield node
 
 
@@ -78,8 +104,11 @@ def serving(arguments: list[str], *, folder: Path, node_name: str = NODE_NAME) -
         )
     try:
         node = Node(target=target, pid=process.pid)
-        _wait_for_answer(node, process, log)
+        _wait_for_answer(node, process)
         yield node
+    except WrongAnswerError as error:
+        said = log.read_text(errors="replace").strip()[-1000:]
+        raise WrongAnswerError(f"{error}; hubble-server said: {said or 'nothing'}") from error
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -89,26 +118,17 @@ def serving(arguments: list[str], *, folder: Path, node_name: str = NODE_NAME) -
             process.wait()
 
 
-def _wait_for_answer(node: Node, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait_for_answer(node: Node, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + _START_S
     while True:
         try:
             node.status()
-        except (OSError, WrongAnswerError) as error:
+        except WrongAnswerError:
             if process.poll() is not None or time.monotonic() > deadline:
-                said = log.read_text(errors="replace").strip()[-1000:]
-                raise WrongAnswerError(f"start hubble-server: {error}: {said}") from error
+                raise
             time.sleep(_LOOK_S)
         else:
             return
-
-
-def _wait_for_rows(node: Node, rows: int) -> None:
-    deadline = time.monotonic() + _START_S
-    while (found := node.status().num_flows) < rows:
-        if time.monotonic() > deadline:
-            raise WrongAnswerError(f"fill the table: {found} flows, expected {rows}")
-        time.sleep(_LOOK_S)
 
 
 def _free_port() -> int:

@@ -1,7 +1,7 @@
 """The recorded mix as a file that `hubble-server --replay` plays: objects first, then samples."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,8 +28,17 @@ class Recorded:
     batches: tuple[SampleBatch, ...]
 
 
-def record(path: Path, *, samples: int, batch_rows: int = 4_096) -> Recorded:
-    """Write a recording of so many samples; 0 leaves the cluster's objects alone.
+def record(
+    path: Path, *, samples: int, batch_rows: int = 4_096, parts: int = 1, pause_s: float = 0.0
+) -> Recorded:
+    """Write a recording.
+
+    Args:
+        path: a new file.
+        samples: how many in each part; 0 leaves the cluster's objects alone.
+        batch_rows: samples in a batch, at most.
+        parts: how often.
+        pause_s: silence between two parts, in the recording's own time.
 
     Raises:
         WrongAnswerError: the disk was too slow, so samples are missing.
@@ -39,13 +48,16 @@ def record(path: Path, *, samples: int, batch_rows: int = 4_096) -> Recorded:
     recorder = Recorder(path)
     for document in objects_of(node):
         recorder.change(RecordedChange(change="ADDED", object=document))
-    batches = tuple(_batches(node, numbers, samples, batch_rows))
-    for batch in batches:
-        recorder.batch(batch)
+    batches: list[SampleBatch] = []
+    for part in range(parts):
+        for batch in _batches(node, numbers, samples, batch_rows):
+            later = replace(batch, mono_ns=batch.mono_ns + int(part * pause_s * 1e9))
+            recorder.batch(later)
+            batches.append(later)
     recorder.close()
     if recorder.dropped:
         raise WrongAnswerError(f"record mix: {recorder.dropped} samples not written to {path}")
-    return Recorded(path=path, batches=batches)
+    return Recorded(path=path, batches=tuple(batches))
 
 
 def _batches(

@@ -54,8 +54,9 @@ def measure(conditions: Conditions) -> Iterator[Measurement]:
     }
     speed = str(_WRITTEN_PER_S / EVENTS_PER_SECOND)
     with replaying(recorded.path, speed=speed) as node:
+        node.wait_for_rows(CAPACITY)
         times = {name: _ask(node, question, queries) for name, question in kinds.items()}
-        _wait_until_written(node)
+        node.wait_until_quiet()
         for question in kinds.values():
             check(node, question())
     for name, found in times.items():
@@ -141,13 +142,6 @@ def _check_all(asked: Question, flows: Sequence[flow_pb2.Flow]) -> None:
     if wrong or len(flows) not in _MATCHES:
         whitelist = asked.request.whitelist
         raise WrongAnswerError(f"filter {whitelist}: {len(flows)} flows, {len(wrong)} wrong")
-
-
-def _wait_until_written(node: Node) -> None:
-    seen = -1
-    while (now := node.status().seen_flows) != seen:
-        seen = now
-        time.sleep(0.2)
 
 
 def _read(node: Node, request: observer_pb2.GetFlowsRequest) -> Flows:

@@ -94,6 +94,8 @@ async def test_a_dead_server_is_an_error(target: str) -> None:
         await asyncio.to_thread(read, f"{host}:{port}", 1)
     server.close()
     await server.wait_closed()
+    with pytest.raises(WrongAnswerError, match="connect to"):
+        await asyncio.to_thread(read, f"{host}:{port}", 1)
 
 
 @pytest.mark.parametrize(
