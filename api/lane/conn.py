@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from h2 import events
 from h2.exceptions import ProtocolError
 
-from api.lane.guard import CANCEL, PROTOCOL_ERROR, PeerRefusedError, Refusal
+from api.lane.guard import CANCEL, PeerRefusedError, Refusal
 from api.lane.h2state import H2State
 from api.lane.intake import Intake, Kind
 from api.lane.status import Code, RpcError, code_of_reset
@@ -94,7 +94,10 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        """Take what the socket gave; errors of the peer end the connection here."""
+        """Take what the socket gave; errors of the peer end the connection here.
+
+        Any other exception is our bug: asyncio logs it and closes the socket.
+        """
         if self.closed:
             return
         try:
@@ -105,10 +108,6 @@ class Connection(asyncio.Protocol):
         except ProtocolError as error:
             self.on_refused(Refusal.PROTOCOL)
             self._end_with_goaway(int(error.error_code), str(error))
-        except (ValueError, AssertionError) as error:
-            # h2 and hyperframe let these through for odd field values and impossible sequences.
-            self.on_refused(Refusal.PROTOCOL)
-            self._end_with_goaway(PROTOCOL_ERROR, str(error))
         else:
             self._flush()
 

@@ -348,6 +348,18 @@ async def test_one_stream_too_many_is_refused_and_the_others_live(serve: Serve, 
     assert server.statistics().refused == {Refusal.STREAM_LIMIT: 1}
 
 
+async def test_a_flood_of_streams_too_many_ends_the_connection(serve: Serve) -> None:
+    server, address = await serve(limits=Limits(max_streams=1, resets_per_s=20, close_s=0.2))
+    async with Peer(address) as peer:
+        peer.hello()
+        for stream_id in range(1, 201, 2):
+            peer.request(stream_id, (":path", "/test.Lane/Sleep"), data=frame(b""))
+        await peer.cut_off()
+    refused = server.statistics().refused
+    assert refused[Refusal.RESET_FLOOD] == 1
+    assert refused[Refusal.STREAM_LIMIT] == 21
+
+
 async def test_reset_before_the_handler_ran_leaves_nothing(serve: Serve, bed: Bed) -> None:
     server, address = await serve()
     async with Peer(address) as peer:

@@ -110,6 +110,21 @@ async def test_a_reader_that_pauses_holds_the_server_and_nobody_else(
     await asyncio.wait_for(bed.stopped.wait(), 5)
 
 
+async def test_leaving_gives_the_window_of_unread_messages_back(serve: Serve) -> None:
+    _, address = await serve()
+    limits = Limits(stream_window_bytes=65_535, connection_window_bytes=65_535)
+    channel = Channel(address, limits=limits)
+    async with channel.server_stream("/test.Lane/Endless", b"") as answer:
+        await answer.wait_initial_metadata()
+        (connection,) = channel._connections
+        async with asyncio.timeout(10):
+            # There is no event for a full window.
+            while connection._h2.inbound_flow_control_window:  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.001)
+    await echo(channel, 60_000)
+    await channel.close()
+
+
 async def test_two_endless_streams_share(channel: Channel) -> None:
     async def read(name: str, stop: asyncio.Event) -> None:
         async with channel.server_stream("/test.Lane/Endless", b"") as answer:
