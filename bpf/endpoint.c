@@ -25,8 +25,8 @@ struct passage {
 	struct packet packet;
 	struct tuple tuple;
 	struct parties parties;
-	struct endpoint *from;	  /* whose egress is judged here, or NULL */
-	struct endpoint *to;	  /* whose ingress is judged here, or NULL */
+	struct endpoint *from;   /* whose egress is judged here, or NULL */
+	struct endpoint *to;   /* whose ingress is judged here, or NULL */
 	struct connection *entry; /* NULL: untracked */
 	struct settings *settings;
 	__u64 now;

@@ -179,8 +179,7 @@ static __always_inline bool take_out(struct connection *entry, u64 tag, u64 last
 	bool taken = false;
 
 	bpf_spin_lock(&entry->lock);
-	if (entry->tag == tag &&
-	    entry->side[0].packets == entry->side[0].reported_packets &&
+	if (entry->tag == tag && entry->side[0].packets == entry->side[0].reported_packets &&
 	    entry->side[1].packets == entry->side[1].reported_packets &&
 	    (evict || (entry->side[0].last_ns <= last_ns && entry->side[1].last_ns <= last_ns))) {
 		entry->tag = 0;

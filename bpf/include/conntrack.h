@@ -176,7 +176,8 @@ static __always_inline u32 connection_count(struct connection *entry, const stru
 		counted = COUNTED_QUIETLY;
 		if (!own->report_ns)
 			counted = COUNTED_FIRST;
-		else if (every || told & ~own->flags_reported || now - own->report_ns >= interval_ns)
+		else if (every || told & ~own->flags_reported ||
+			 now - own->report_ns >= interval_ns)
 			counted = COUNTED_TO_REPORT;
 		if (counted != COUNTED_QUIETLY) {
 			report->packets = own->packets - own->reported_packets;

@@ -54,7 +54,8 @@ enum event_type {
 
 /* flags of the ext */
 #define EXT_FLAG_VLAN 0x01  /* vlan_tci holds the tag that skb metadata carried */
-#define EXT_FLAG_SWEPT 0x02 /* no packet passed now: the sweep reports what a quiet connection still owed */
+#define EXT_FLAG_SWEPT \
+	0x02 /* no packet passed now: the sweep reports what a quiet connection still owed */
 
 struct event_common {
 	__u8 type;
@@ -120,10 +121,10 @@ struct event_trace_sock {
 
 /* Counts are those of the packet's direction since the last report, this packet included; verdicts carry none. */
 struct event_ext {
-	__u64 bytes;   /* on the wire, Ethernet header included */
+	__u64 bytes; /* on the wire, Ethernet header included */
 	__u32 packets; /* segments: a GSO packet counts gso_segs */
 	__u32 rule_cookie; /* of the rule that decided (drops), 0 where none did */
-	__u32 rtt_ns;  /* SYN -> ACK of the handshake, saturating; 0 unknown */
+	__u32 rtt_ns; /* SYN -> ACK of the handshake, saturating; 0 unknown */
 	__u16 vlan_tci;
 	__u8 flags;
 	__u8 pad;

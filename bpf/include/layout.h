@@ -25,12 +25,12 @@ struct address {
 struct endpoint {
 	struct address ipv4; /* zero: none */
 	struct address ipv6; /* zero: none */
-	__u32 ifindex;	     /* host side of the pod's interface */
+	__u32 ifindex;      /* host side of the pod's interface */
 	__u32 identity;
 	__u16 endpoint_id;
 	__u8 flags;
 	__u8 pad;
-	__u8 mac[6];	  /* of the pod: the two stand as in a header of a frame to the pod */
+	__u8 mac[6];   /* of the pod: the two stand as in a header of a frame to the pod */
 	__u8 host_mac[6]; /* of the host side */
 };
 
@@ -38,7 +38,7 @@ struct endpoint {
 
 struct ipcache_key {
 	__u32 prefix_bits; /* IPCACHE_FAMILY_BITS + those of the network */
-	__u32 family;	   /* 4 or 6 */
+	__u32 family;    /* 4 or 6 */
 	__u32 address[4];  /* IPv4 in the first */
 };
 
@@ -58,20 +58,20 @@ struct connection_side {
 	__u64 bytes;
 	__u64 reported_packets; /* of these, those that an event has told */
 	__u64 reported_bytes;
-	__u64 last_ns;	 /* CLOCK_MONOTONIC of its last packet, 0 none yet */
+	__u64 last_ns;  /* CLOCK_MONOTONIC of its last packet, 0 none yet */
 	__u64 report_ns; /* and of the last event about it */
 	__u32 identity;
 	__u16 endpoint_id; /* 0: not on this node */
-	__u8 flags_seen;   /* TCP */
+	__u8 flags_seen;	 /* TCP */
 	__u8 flags_reported;
 };
 
 #define CONNECTION_VIA_STACK 0x01 /* its first packet came from the stack: replies go back there */
-#define CONNECTION_REFUSED 0x02	  /* policy took it back: only there for the sweep to report */
+#define CONNECTION_REFUSED 0x02 /* policy took it back: only there for the sweep to report */
 
 struct connection {
 	struct bpf_spin_lock lock; /* of side, syn_ns, rtt_ns, origin, flags, tag */
-	__u32 revision;		   /* of the policy that it was judged by */
+	__u32 revision; /* of the policy that it was judged by */
 	struct connection_side side[2];
 	__u64 syn_ns;
 	__u32 rtt_ns; /* SYN -> SYN, ACK -> ACK; 0 unknown */
@@ -89,8 +89,8 @@ struct policy_key {
 	__u32 endpoint_id;
 	__u32 identity; /* of the peer, 0 any */
 	__u8 direction; /* VERDICT_DIR_* */
-	__u8 protocol;	/* 0 any */
-	__be16 port;	/* of the destination; ICMP: the type */
+	__u8 protocol; /* 0 any */
+	__be16 port; /* of the destination; ICMP: the type */
 };
 
 #define POLICY_EXACT_BITS 72 /* endpoint, identity, direction */
@@ -98,9 +98,9 @@ struct policy_key {
 #define POLICY_AUDIT 0x02 /* a denial is only told, the packet passes */
 
 struct policy_value {
-	__u32 cookie;	   /* of the rules that it came from, 0 none */
+	__u32 cookie; /* of the rules that it came from, 0 none */
 	__be16 proxy_port; /* 0 until there is a proxy */
-	__u8 prefix_bits;  /* of protocol and port: 0, 8 or 9..24 */
+	__u8 prefix_bits; /* of protocol and port: 0, 8 or 9..24 */
 	__u8 flags;
 };
 
@@ -129,7 +129,7 @@ struct settings {
 
 #define SWEEP_REPORT 1 /* tell what no event has told yet */
 #define SWEEP_REMOVE 2 /* the same, and remove it if nothing came since last_ns */
-#define SWEEP_EVICT 3  /* the same, whatever came */
+#define SWEEP_EVICT 3 /* the same, whatever came */
 #define SWEEP_MAX_REQUESTS 32
 
 struct sweep_request {

@@ -27,8 +27,8 @@ BPF_TABLE_PINNED7("lpm_trie", struct ipcache_key, u32, ipcache, 512000, PIN_FOLD
  * leaves goes through the sweep, which reports it. Preallocated: a burst of
  * connections cannot fail for want of memory.
  */
-BPF_TABLE_PINNED7("hash", struct connection_key, struct connection, connections,
-		  CONNECTION_ENTRIES, PIN_FOLDER "/connections", 0);
+BPF_TABLE_PINNED7("hash", struct connection_key, struct connection, connections, CONNECTION_ENTRIES,
+		  PIN_FOLDER "/connections", 0);
 
 /* {endpoint, direction, peer, protocol, port} -> decision, 262,144, user space writes */
 BPF_TABLE_PINNED7("lpm_trie", struct policy_key, struct policy_value, policy, 262144,

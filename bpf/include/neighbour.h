@@ -77,8 +77,8 @@ static __always_inline int answer_arp(struct __sk_buff *skb, const struct endpoi
 	struct address target;
 	__u8 sender[10];
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &arp, sizeof(arp)) ||
-	    arp.hardware != bpf_htons(1) || arp.protocol != bpf_htons(ETH_P_IP) ||
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &arp, sizeof(arp)) || arp.hardware != bpf_htons(1) ||
+	    arp.protocol != bpf_htons(ETH_P_IP) ||
 	    arp.operation != bpf_htons(ARP_OPERATION_REQUEST))
 		return link_control();
 	__builtin_memcpy(sender, arp.sender_mac, sizeof(sender));

@@ -24,7 +24,7 @@
 #define DROP_AT(reason, file) ((u32)(reason) << 24 | (u32)(file) << 16 | __LINE__)
 #define DROP_AT_REASON(drop) ((drop) >> 24)
 #define DROP_AT_FILE(drop) (((drop) >> 16) & 0xff)
-#define DROP_AT_LINE(drop) ((drop)&0xffff)
+#define DROP_AT_LINE(drop) ((drop) & 0xffff)
 
 #define MAX_EXTENSION_HEADERS 8
 #define MIN_ETHERTYPE 0x0600 /* below it is a length: IEEE 802.3 */
@@ -150,8 +150,8 @@ static __always_inline u32 parse_icmp(struct __sk_buff *skb, struct packet *pack
 	packet->policy_port = bpf_htons(icmp.type);
 	packet->header_bytes = packet->l4_offset + sizeof(icmp);
 	if (packet->ipv6)
-		packet->icmp_error = icmp.type >= ICMPV6_UNREACHABLE &&
-				     icmp.type <= ICMPV6_PARAMETER_PROBLEM;
+		packet->icmp_error =
+			icmp.type >= ICMPV6_UNREACHABLE && icmp.type <= ICMPV6_PARAMETER_PROBLEM;
 	else
 		packet->icmp_error = icmp.type == ICMP_UNREACHABLE ||
 				     icmp.type == ICMP_TIME_EXCEEDED ||

@@ -86,12 +86,12 @@ class Pod:
     def send(self, frame: Frame | bytes) -> None:
         """Let the pod send this frame, from its MAC to its gateway's."""
         if isinstance(frame, Frame):
-            frame = frame.with_(source_mac=self.mac, destination_mac=self.host_mac).encode()
+            frame = frame.but(source_mac=self.mac, destination_mac=self.host_mac).encode()
         self.inner.send(frame)
 
     def deliver(self, frame: Frame) -> None:
         """Let the node's stack send this frame to the pod."""
-        data = frame.with_(source_mac=self.host_mac, destination_mac=self.mac).encode()
+        data = frame.but(source_mac=self.host_mac, destination_mac=self.mac).encode()
         with suppress(OSError):  # ENOBUFS is what the sender sees of a drop at this hook
             self.outer.send(data)
 
@@ -103,6 +103,8 @@ class Pod:
                 data, (_, _, kind, _, _) = self.inner.recvfrom(65536, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return found
+            except OSError:  # ENETDOWN, told once after the interface was down
+                continue
             if kind != socket.PACKET_OUTGOING:
                 found.append(data)
 
@@ -203,7 +205,10 @@ class Bed:
             for value in self.datapath._table("connections").read().values()
         ]
         return [
-            {name: int(row["side"][name].sum()) for name in ("packets", "bytes", "reported_packets", "reported_bytes")}
+            {
+                name: int(row["side"][name].sum())
+                for name in ("packets", "bytes", "reported_packets", "reported_bytes")
+            }
             for row in rows
         ]
 
@@ -258,8 +263,8 @@ def _mac(netns: str, device: str) -> bytes:
 
 
 def _give_addresses(netns: str, v4: str, v6: str) -> None:
-    for address in (f"{v4}/32", f"{v6}/128"):
-        ip("addr", "add", address, "dev", "eth0", netns=netns)
+    ip("addr", "add", f"{v4}/32", "dev", "eth0", netns=netns)
+    ip("addr", "add", f"{v6}/128", "dev", "eth0", "nodad", netns=netns)
     for gateway in ("169.254.1.1", "fe80::1"):
         ip("route", "add", "default", "via", gateway, "dev", "eth0", "onlink", netns=netns)
 
@@ -315,8 +320,23 @@ def _make_outside(node: str, stack: ExitStack, *, mute: bool) -> None:
             ip("route", "add", "blackhole", str(address), netns=node)
         else:
             ip("route", "add", str(address), "dev", "up0", "src", str(source), netns=node)
-            ip("addr", "add", str(address), "dev", "eth0", netns=netns)
-            ip(f"-{address.version}", "route", "add", "default", "dev", "eth0", netns=netns)
+            extra = ["nodad"] if address.version == 6 else []
+            ip("addr", "add", str(address), "dev", "eth0", *extra, netns=netns)
+            ip("route", "add", "default", "via", str(source), "dev", "eth0", "onlink", netns=netns)
+            for neighbour, where, device, mac in (
+                (source, netns, "eth0", _mac(node, "up0")),
+                (address, node, "up0", _mac(netns, "eth0")),
+            ):
+                ip(
+                    "neigh",
+                    "add",
+                    str(neighbour),
+                    "lladdr",
+                    mac.hex(":"),
+                    "dev",
+                    device,
+                    netns=where,
+                )
 
 
 @contextmanager

@@ -29,7 +29,7 @@ class Event:
     direction: int = 0
     match: int = 0
     cookie: int = 0
-    bytes: int = 0
+    byte_count: int = 0
     packets: int = 0
     rule_cookie: int = 0
     rtt_ns: int = 0
@@ -64,7 +64,7 @@ def read_event(sample: bytes) -> Event:
     packet = sample[at + 32 : at + 32 + captured]
     tail = sample[at + 32 + captured :]
     extra = {
-        "bytes": size,
+        "byte_count": size,
         "packets": packets,
         "rule_cookie": rule,
         "rtt_ns": rtt,
@@ -111,4 +111,4 @@ def read_event(sample: bytes) -> Event:
             "cookie": struct.unpack_from("=I", sample, 32)[0],
         }
     name = {1: "drop", 4: "trace", 5: "verdict"}[kind]
-    return Event(kind=name, subtype=subtype, endpoint=source, **fields, **extra, **rest)  # type: ignore[arg-type]
+    return Event(kind=name, subtype=subtype, endpoint=source, **fields, **extra, **rest)

@@ -12,7 +12,8 @@ FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 
 
 def checksum(data: bytes) -> int:
-    total = sum(struct.unpack(f"!{len(data + bytes(len(data) % 2)) // 2}H", data + bytes(len(data) % 2)))
+    padded = data + bytes(len(data) % 2)
+    total = sum(int(word[0]) for word in struct.iter_unpack("!H", padded))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -64,7 +65,7 @@ class Frame:
         )
         return replace(turned, **changes)  # type: ignore[arg-type]
 
-    def with_(self, **changes: object) -> Self:
+    def but(self, **changes: object) -> Self:
         return replace(self, **changes)  # type: ignore[arg-type]
 
     def encode(self) -> bytes:

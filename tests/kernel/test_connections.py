@@ -28,7 +28,7 @@ def tcp(bed: Bed, version: int = 4, **changes: object) -> Frame:
         source_port=4000,
         destination_port=80,
         flags=SYN,
-    ).with_(**changes)
+    ).but(**changes)
 
 
 def out(bed: Bed, frame: Frame, *, repeat: int = 1, segments: int = 0) -> None:
@@ -40,7 +40,7 @@ def back(bed: Bed, frame: Frame, *, repeat: int = 1) -> None:
 
 
 def summed(events: list[Event]) -> tuple[int, int]:
-    return sum(event.packets for event in events), sum(event.bytes for event in events)
+    return sum(event.packets for event in events), sum(event.byte_count for event in events)
 
 
 def configure(bed: Bed, **changes: object) -> None:
@@ -51,7 +51,7 @@ def test_flags_are_told_once_each_way(bed: Bed) -> None:
     configure(bed, report_interval_ns=HOUR)
     first = tcp(bed)
     for flags in (SYN, SYN, ACK, ACK | PSH, ACK | FIN, ACK | FIN):
-        out(bed, first.with_(flags=flags))
+        out(bed, first.but(flags=flags))
     for flags in (SYN | ACK, ACK, ACK | FIN, RST):
         back(bed, first.reply(flags=flags))
     told = [(event.name, event.packet[47], event.packets) for event in bed.take()]
@@ -78,7 +78,7 @@ def test_a_busy_connection_is_told_again_after_the_interval(bed: Bed) -> None:
         told = bed.take()
     [event] = told
     assert (event.name, event.packets) == ("to-stack established", sent - 1)
-    assert event.bytes == (sent - 1) * size
+    assert event.byte_count == (sent - 1) * size
 
 
 def test_per_packet_tells_every_one(bed: Bed) -> None:
@@ -91,7 +91,7 @@ def test_segments_of_a_gso_packet_count_with_their_headers(bed: Bed) -> None:
     frame = tcp(bed, flags=ACK, payload=b"x" * 1200)
     out(bed, frame, segments=3)
     event = bed.take()[0]
-    assert (event.packets, event.bytes) == (3, len(frame.encode()) + 2 * 54)
+    assert (event.packets, event.byte_count) == (3, len(frame.encode()) + 2 * 54)
     assert event.length == len(frame.encode())
 
 
@@ -100,9 +100,9 @@ def test_the_handshake_is_timed(bed: Bed) -> None:
     before = time.monotonic_ns()
     out(bed, first)
     back(bed, first.reply(flags=SYN | ACK))
-    out(bed, first.with_(flags=ACK))
+    out(bed, first.but(flags=ACK))
     spent = time.monotonic_ns() - before
-    out(bed, first.with_(flags=ACK | FIN))
+    out(bed, first.but(flags=ACK | FIN))
     times = [event.rtt_ns for event in bed.take()]
     assert times[:2] == [0, 0]
     assert 0 < times[2] <= spent
@@ -122,7 +122,7 @@ def test_the_sweep_tells_what_a_quiet_connection_owes(bed: Bed) -> None:
     assert (report.reported, report.removed) == (2, 0)
     events = sorted(bed.take(), key=lambda event: event.reason)
     assert [event.name for event in events] == ["to-stack established", "to-endpoint reply"]
-    assert [(event.packets, event.bytes) for event in events] == [(7, 7 * size), (2, 2 * size)]
+    assert [(event.packets, event.byte_count) for event in events] == [(7, 7 * size), (2, 2 * size)]
     assert all(event.swept for event in events)
     assert [event.endpoint for event in events] == [bed.a.endpoint_id, bed.a.endpoint_id]
     assert events[0].packet[12:14] == b"\x08\x00"

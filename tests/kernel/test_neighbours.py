@@ -27,7 +27,7 @@ def test_arp_for_any_other_address_is_answered(bed: Bed) -> None:
 
 @pytest.mark.parametrize(
     ("sender", "target"),
-    [("0.0.0.0", "10.244.1.1"), ("10.244.1.1", "10.244.1.1")],  # noqa: S104
+    [("0.0.0.0", "10.244.1.1"), ("10.244.1.1", "10.244.1.1")],
     ids=["probe", "announcement"],
 )
 def test_arp_about_its_own_address_is_not_answered(bed: Bed, sender: str, target: str) -> None:

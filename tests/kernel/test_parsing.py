@@ -33,7 +33,7 @@ def dropped(bed: Bed, frame: bytes) -> Event:
     bed.a.send(frame)
     [event] = bed.events(1)
     assert event.kind == "drop"
-    assert (event.packets, event.bytes, event.length) == (1, len(frame), len(frame))
+    assert (event.packets, event.byte_count, event.length) == (1, len(frame), len(frame))
     assert event.packet == frame[:128]
     assert not any(event.tail)
     assert event.file > 0
@@ -43,7 +43,7 @@ def dropped(bed: Bed, frame: bytes) -> Event:
 
 
 def test_ipv4_options(bed: Bed) -> None:
-    bed.a.send(udp(bed).with_(options=b"\x01" * 8))
+    bed.a.send(udp(bed).but(options=b"\x01" * 8))
     bed.a.send(udp(bed))  # ports were found behind them: the same connection
     assert bed.names(1) == ["to-endpoint new"]
     bed.settle(lambda: bed.connections()[0]["packets"] == 2)
@@ -60,7 +60,7 @@ def test_ipv4_options(bed: Bed) -> None:
     ids=["hop by hop", "destination", "routing", "authentication"],
 )
 def test_ipv6_extension_header(bed: Bed, extension: int, options: bytes) -> None:
-    bed.a.send(udp(bed, 6).with_(extension=extension, options=options))
+    bed.a.send(udp(bed, 6).but(extension=extension, options=options))
     bed.a.send(udp(bed, 6))
     assert bed.names(1) == ["to-endpoint new"]
     bed.settle(lambda: bed.connections()[0]["packets"] == 2)
@@ -70,21 +70,21 @@ def test_ipv6_extension_header(bed: Bed, extension: int, options: bytes) -> None
 def test_the_chain_of_extension_headers_is_bounded(bed: Bed, count: int) -> None:
     chain = b"\x3c\0\x01\x04\0\0\0\0" * (count - 1) + b"\x11\0\x01\x04\0\0\0\0"
     inner = udp(bed, 6)
-    frame = inner.with_(protocol=60, l4=chain + inner._l4())
+    frame = inner.but(protocol=60, l4=chain + inner._l4())
     if count == 8:
         bed.a.send(frame)
         assert bed.names(1) == ["to-endpoint new"]
     else:
-        assert dropped(bed, frame.with_(source_mac=bed.a.mac).encode()).subtype == 156
+        assert dropped(bed, frame.but(source_mac=bed.a.mac).encode()).subtype == 156
 
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_fragments_follow_the_first(bed: Bed, version: int) -> None:
-    whole = udp(bed, version).with_(payload=b"x" * 64)
+    whole = udp(bed, version).but(payload=b"x" * 64)
     l4 = whole._l4()
-    bed.a.send(whole.with_(l4=l4[:32], fragment=(99, 0, True)))
-    bed.a.send(whole.with_(l4=l4[32:64], fragment=(99, 32, True)))
-    bed.a.send(whole.with_(l4=l4[64:], fragment=(99, 64, False)))
+    bed.a.send(whole.but(l4=l4[:32], fragment=(99, 0, True)))
+    bed.a.send(whole.but(l4=l4[32:64], fragment=(99, 32, True)))
+    bed.a.send(whole.but(l4=l4[64:], fragment=(99, 64, False)))
     assert bed.names(1) == ["to-endpoint new"]
     bed.settle(lambda: bed.connections()[0]["packets"] == 3)
     assert len(bed.connections()) == 1
@@ -94,12 +94,12 @@ def test_fragments_follow_the_first(bed: Bed, version: int) -> None:
 @pytest.mark.parametrize("version", [4, 6])
 def test_a_fragment_without_its_first(bed: Bed, version: int) -> None:
     whole = udp(bed, version)
-    frame = whole.with_(l4=whole._l4()[8:], fragment=(1234, 8, False)).encode()
+    frame = whole.but(l4=whole._l4()[8:], fragment=(1234, 8, False)).encode()
     assert dropped(bed, frame).subtype == 175
 
 
 def test_a_tagged_frame_tells_its_tag(bed: Bed) -> None:
-    bed.a.send(udp(bed).with_(vlan=42))
+    bed.a.send(udp(bed).but(vlan=42))
     event = bed.events(1)[0]
     assert (event.name, event.vlan) == ("to-endpoint new", 42)
 
@@ -136,7 +136,7 @@ def test_malformed(bed: Bed, mangle: object, reason: int) -> None:
 
 def test_tcp_with_a_header_that_is_too_short(bed: Bed) -> None:
     head = Frame(source=bed.a.ipv4, destination=bed.b.ipv4, protocol=TCP, flags=SYN)._l4()
-    frame = udp(bed).with_(protocol=TCP, l4=head[:12] + b"\x40" + head[13:]).encode()
+    frame = udp(bed).but(protocol=TCP, l4=head[:12] + b"\x40" + head[13:]).encode()
     assert dropped(bed, frame).subtype == 135
 
 
@@ -163,7 +163,7 @@ def test_random_frames_never_go_unaccounted(bed: Bed) -> None:
     """Each is dropped with an event, or passed with one, or is talk of the link."""
     random_ = random.Random(7)
     for _ in range(1500):
-        frame = bytearray(udp(bed, random_.choice([4, 6])).with_(payload=b"r" * 64).encode())
+        frame = bytearray(udp(bed, random_.choice([4, 6])).but(payload=b"r" * 64).encode())
         for _ in range(random_.randint(1, 6)):
             frame[random_.randrange(12, len(frame))] = random_.randrange(256)
         data = bytes(frame[: random_.randint(54, len(frame))])  # the least that may be run
@@ -193,7 +193,7 @@ def inner_error(bed: Bed, inner: Frame) -> Frame:
 
 def test_an_error_about_a_connection_is_related(bed: Bed) -> None:
     bed.enforce(bed.a, ingress=True)
-    sent = udp(bed).with_(destination=OUTSIDE)
+    sent = udp(bed).but(destination=OUTSIDE)
     bed.a.send(sent)
     bed.a.deliver(inner_error(bed, sent))
     assert bed.names(2) == ["to-stack new", "to-endpoint related"]
@@ -201,14 +201,14 @@ def test_an_error_about_a_connection_is_related(bed: Bed) -> None:
 
 def test_an_error_about_nothing_is_judged(bed: Bed) -> None:
     bed.enforce(bed.a, ingress=True)
-    bed.a.deliver(inner_error(bed, udp(bed).with_(destination=OUTSIDE, source_port=1)))
+    bed.a.deliver(inner_error(bed, udp(bed).but(destination=OUTSIDE, source_port=1)))
     assert bed.names(2) == ["verdict ingress -133", "drop 133"]
 
 
 def test_two_pings_with_one_id_are_two_connections(bed: Bed) -> None:
     ping = Frame(source=bed.a.ipv4, destination=bed.b.ipv4, protocol=ICMP, icmp_type=8, icmp_id=5)
     bed.a.send(ping)
-    bed.b.send(ping.with_(source=bed.b.ipv4, destination=bed.a.ipv4))
+    bed.b.send(ping.but(source=bed.b.ipv4, destination=bed.a.ipv4))
     assert bed.names(2) == ["to-endpoint new", "to-endpoint new"]
     bed.b.send(ping.reply())
     assert bed.names(1) == ["to-endpoint reply"]
