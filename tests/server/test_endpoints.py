@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -242,7 +243,8 @@ XWING = pod("xwing", "10.244.2.4", node="lab-2", org="alliance", **{"class": "xw
 
 
 @pytest.fixture
-def world() -> World:
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr("server.endpoints.LINGER_S", 0.0)
     return World()
 
 
@@ -380,6 +382,30 @@ async def test_a_pod_that_goes_leaves_nothing(world: World) -> None:
     assert set(world.maps.identities.values()) == {1, 6}
     assert world.endpoint_at("10.244.1.2").labels == ("reserved:world",)
     assert world.service_at("10.96.0.5", 80) is None
+
+
+async def test_the_book_knows_who_is_gone_until_the_rings_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    await galaxy(world)
+    lingering = asyncio.Event()
+    over = asyncio.Event()
+
+    async def linger(delay_s: float) -> None:
+        if delay_s:
+            lingering.set()
+            await over.wait()
+
+    world.apply(DEATHSTAR, ChangeKind.DELETED)
+    monkeypatch.setattr("server.book.asyncio", SimpleNamespace(sleep=linger))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(world.reconcile())
+        await asyncio.wait_for(lingering.wait(), 20)
+        assert len(world.maps.endpoints) == 1
+        assert world.endpoint_at("10.244.1.2").pod_name == "deathstar"
+        over.set()
+    assert world.endpoint_at("10.244.1.2").labels == ("reserved:world",)
 
 
 async def test_nothing_is_written_when_nothing_has_changed(world: World) -> None:
@@ -623,3 +649,63 @@ async def test_rounds_run_when_state_or_interfaces_change(world: World) -> None:
         while not world.maps.links:
             await asyncio.wait_for(asyncio.sleep(0), 20)
         running.cancel()
+
+
+async def test_changes_during_a_round_disconnect_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await galaxy(world)
+    world.apply(policy("empire"))
+    await world.reconcile()
+    monkeypatch.setattr("server.pace.SLICE_S", -1.0)  # hand the loop over at every step
+    world.maps.calls.clear()
+    apply = 0
+    async with asyncio.TaskGroup() as group:
+        for turn in range(10, 15):
+            world.apply(pod("bwing", f"10.244.2.{turn}", node="lab-2"))
+            round_ = group.create_task(world.manager.reconcile())
+            while not round_.done():
+                apply += 1
+                org = "empire" if apply % 2 else "alliance"
+                changed = pod("tiefighter", "10.244.1.3", org=org, **{"class": "tiefighter"})
+                world.apply(changed, ChangeKind.MODIFIED)
+                await asyncio.sleep(0)
+    assert apply >= 30
+    assert {"remove_endpoint", "detach"}.isdisjoint(world.maps.calls)
+    assert not await world.reconcile()
+    expected = "k8s:org=empire" if apply % 2 else "k8s:org=alliance"
+    assert expected in world.endpoint_at("10.244.1.3").labels
+
+
+async def test_a_cancelled_round_is_made_good_by_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.pace.SLICE_S", -1.0)
+    for text in (NODES, NAMESPACE, SERVICE, DEATHSTAR, TIEFIGHTER, XWING, policy("empire")):
+        world.apply(text)
+    world.interfaces.show(deathstar="10.244.1.2", tiefighter="10.244.1.3")
+    steps = 0
+    while True:
+        steps += 1
+        async with asyncio.TaskGroup() as group:
+            round_ = group.create_task(world.manager.reconcile())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            if not round_.cancel():
+                break
+    assert steps > 10
+    assert world.maps.links == {10, 11}
+    assert len(world.maps.identities) == 5
+    assert world.entry("deathstar").enforce_ingress
+    assert world.service_at("10.96.0.5", 80) is not None
+
+
+async def test_more_label_sets_than_numbers_leave_things_as_they_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await galaxy(world)
+    monkeypatch.setattr("server.identities.LAST_IDENTITY", 260)
+    world.apply(pod("awing", "10.244.2.5", node="lab-2", org="rebels"))
+    [problem] = await world.reconcile()
+    assert problem == "cluster: assign numbers 256..260: too few for 4 names"
+    assert world.maps.links == {10, 11}
