@@ -58,7 +58,7 @@ class PolicyEntry:
             raise ValueError(f"build policy entry: any protocol has no port {self.port}")
 
     def matches(self, *, identity: int, protocol: int, port: int) -> bool:
-        """Whether a packet to or from this identity, of this protocol and port, is meant."""
+        """Tell whether a packet to or from this identity, of this protocol and port, is meant."""
         if self.identity not in (ANY_IDENTITY, identity):
             return False
         if self.protocol not in (ANY_PROTOCOL, protocol):

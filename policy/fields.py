@@ -20,7 +20,7 @@ SHOWN_CHARACTERS = 80
 
 
 def shown(value: object) -> str:
-    """The value as an error shows it: one line, bounded."""
+    """Write the value as an error shows it: one line, bounded."""
     text = repr(value)
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 
@@ -35,7 +35,7 @@ class Field:
         self.path = path
 
     def __getitem__(self, name: str) -> Field:
-        """The member of that name, absent when there is none.
+        """Walk to the member of that name, absent when there is none.
 
         Raises:
             FieldError: The value is neither a mapping nor absent.
@@ -49,7 +49,7 @@ class Field:
         return self.value is not None
 
     def text(self, default: str | None = None) -> str:
-        """A string; a missing one is the default, an error without one."""
+        """Read a string; a missing one is the default, an error without one."""
         if self.value is None and default is not None:
             return default
         if not isinstance(self.value, str):
@@ -57,20 +57,20 @@ class Field:
         return self.value
 
     def name(self) -> str:
-        """A string that is not empty."""
+        """Read a string that is not empty."""
         if not self.text():
             raise self.error("a name that is not empty")
         return self.text()
 
     def number(self, first: int, last: int) -> int:
-        """A whole number within first..last."""
+        """Read a whole number within first..last."""
         value = self.value
         if isinstance(value, bool) or not isinstance(value, int) or not first <= value <= last:
             raise self.error(f"a number within {first}..{last}")
         return value
 
     def truth(self, *, default: bool) -> bool:
-        """True or false; a missing one is the default."""
+        """Read true or false; a missing one is the default."""
         if self.value is None:
             return default
         if not isinstance(self.value, bool):
@@ -78,14 +78,14 @@ class Field:
         return self.value
 
     def choice(self, *allowed: str) -> str:
-        """One of the strings allowed."""
+        """Read one of the strings allowed."""
         value = self.value
         if not isinstance(value, str) or value not in allowed:
             raise self.error(f"one of {', '.join(allowed)}")
         return value
 
     def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-        """An IP address; an IPv4 address in IPv6 clothes is the IPv4 address."""
+        """Read an IP address; an IPv4 address in IPv6 clothes is the IPv4 address."""
         try:
             address = ipaddress.ip_address(self.text())
         except ValueError:
@@ -95,7 +95,7 @@ class Field:
         return address
 
     def items(self) -> Iterator[Field]:
-        """The elements of a list; none when it is absent."""
+        """Yield the elements of a list; none when it is absent."""
         if self.value is None:
             return
         if not isinstance(self.value, list):
@@ -104,7 +104,7 @@ class Field:
             yield Field(value, f"{self.path}[{index}]")
 
     def string_map(self) -> dict[str, str]:
-        """A mapping of strings to strings, as labels and annotations are; empty when absent."""
+        """Read a mapping of strings to strings, as labels are; empty when absent."""
         return {name: self[name].text() for name in self._mapping()}
 
     def only(self, *names: str) -> None:
@@ -118,13 +118,13 @@ class Field:
                 raise self[name].unsupported("is not supported")
 
     def error(self, needed: str) -> FieldError:
-        """The error of a value that is not what is needed."""
+        """Make the error of a value that is not what is needed."""
         if self.value is None:
             return FieldError(self.path, f"is missing, need {needed}")
         return FieldError(self.path, f"need {needed}, found {shown(self.value)}")
 
     def unsupported(self, reason: str) -> UnsupportedError:
-        """The error of a value that cannot be honoured."""
+        """Make the error of a value that cannot be honoured."""
         return UnsupportedError(self.path, f"{reason}: {shown(self.value)}")
 
     def _mapping(self) -> dict[str, object]:

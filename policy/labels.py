@@ -38,10 +38,10 @@ LEFT_OUT = re.compile(
 
 
 def is_security_key(key: str) -> bool:
-    """Whether a pod's label of this key is part of its identity."""
+    """Tell whether a pod's label of this key is part of its identity."""
     return LEFT_OUT.match(key) is None
 
 
 def security_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """The pod's labels that are part of its identity."""
+    """Give the pod's labels that are part of its identity."""
     return {key: value for key, value in labels.items() if is_security_key(key)}

@@ -90,7 +90,7 @@ def judge(
 
 
 def match_type(entry: PolicyEntry) -> MatchType:
-    """What a verdict event says when this entry decided."""
+    """Say what a verdict event tells when this entry decided."""
     any_peer = entry.identity == ANY_IDENTITY
     if entry.prefix_bits == 0:
         return MatchType.ALL if any_peer else MatchType.L3_ONLY

@@ -25,7 +25,7 @@ RULE_FIELDS = {Direction.INGRESS: ("ingress", "from"), Direction.EGRESS: ("egres
 
 
 def read_network_policy(document: Field) -> Policy:
-    """The policy written in the document.
+    """Read the policy written in the document.
 
     Raises:
         FieldError: A field is missing, malformed or (UnsupportedError) not implemented.
@@ -53,21 +53,21 @@ def read_network_policy(document: Field) -> Policy:
 
 
 def _policy_labels(name: PolicyName) -> tuple[str, ...]:
-    """The labels under which Hubble shows a policy derived from a NetworkPolicy."""
+    """Give the labels under which Hubble shows a policy derived from a NetworkPolicy."""
     prefix = "k8s:io.cilium.k8s.policy"
     labels = (*POLICY_LABELS, f"{prefix}.name={name.name}", f"{prefix}.namespace={name.namespace}")
     return tuple(sorted(labels))
 
 
 def _read_subject(field: Field, namespace: str) -> PodSelector:
-    """The pods it governs; Kubernetes takes a missing selector for the empty one."""
+    """Read which pods it governs; Kubernetes takes a missing selector for the empty one."""
     if not field.present:
         return PodSelector(namespace=namespace)
     return read_pod_selector(field, namespace)
 
 
 def _read_directions(spec: Field) -> frozenset[Direction]:
-    """policyTypes; without it ingress, and egress too if there is an egress rule."""
+    """Read policyTypes; without it ingress, and egress too if there is an egress rule."""
     named = [TYPE_NAMES[each.choice(*TYPE_NAMES)] for each in spec["policyTypes"].items()]
     if named:
         return frozenset(named)
@@ -84,7 +84,7 @@ def _read_rules(spec: Field, direction: Direction, policy: PolicyName) -> tuple[
 
 
 def _read_rule(field: Field, peers_name: str, name: RuleName) -> Rule:
-    """One rule; an absent or empty list of peers or ports means all of them."""
+    """Read one rule; an absent or empty list of peers or ports means all of them."""
     field.only(peers_name, "ports")
     peers = [_read_peer(each, name.policy.namespace) for each in field[peers_name].items()]
     ports = [_read_port(each) for each in field["ports"].items()]
@@ -97,7 +97,7 @@ def _read_peer(field: Field, namespace: str) -> PodSelector:
 
 
 def _read_port(field: Field) -> PortRange:
-    """One item of `ports`: a protocol (TCP if absent) and a port, a range, or every port."""
+    """Read one item of `ports`: a protocol (TCP if absent) and a port, a range, or every port."""
     field.only("protocol", "port", "endPort")
     protocol = PROTOCOL_NUMBERS["TCP"]
     if field["protocol"].present:

@@ -29,7 +29,7 @@ def _digest(name: str) -> bytes:
 
 
 def _candidates(name: str, first: int, count: int) -> Iterator[int]:
-    """The numbers a name wants, best first: four bytes each of its digest, then of its re-hash."""
+    """Yield the numbers a name wants, best first: four bytes each of its digest, then on."""
     digest = _digest(name)
     while True:
         for offset in range(0, DIGEST_BYTES, CANDIDATE_BYTES):
@@ -38,7 +38,7 @@ def _candidates(name: str, first: int, count: int) -> Iterator[int]:
 
 
 def assign_numbers(names: Iterable[str], *, first: int, last: int) -> dict[str, int]:
-    """A distinct number within first..last for each name.
+    """Give a distinct number within first..last to each name.
 
     Raises:
         ValueError: There are more names than three quarters of the numbers: proposals would take

@@ -39,7 +39,7 @@ class PortBlock(NamedTuple):
 
 
 def blocks(first: int, last: int) -> Iterator[PortBlock]:
-    """The fewest blocks that hold exactly the ports first..last, ascending."""
+    """Give the fewest blocks that hold exactly the ports first..last, ascending."""
     while first <= last:
         size_bits = (first & -first).bit_length() - 1 if first else PORT_BITS
         while first + (1 << size_bits) - 1 > last:

@@ -37,7 +37,7 @@ class Block(NamedTuple):
     prefix_bits: int
 
     def covering(self) -> Iterator[Block]:
-        """This block and every wider one that holds all of its packets."""
+        """Yield this block and every wider one that holds all of its packets."""
         for identity in {self.identity, ANY_IDENTITY}:
             yield Block(self.direction, identity, ANY_PROTOCOL, 0, 0)
             if self.protocol == ANY_PROTOCOL:
@@ -57,7 +57,7 @@ class Draft:
     denied: Mapping[Block, Origin]
 
     def entries(self, cookies: Mapping[Origin, int]) -> tuple[PolicyEntry, ...]:
-        """The map entries, sorted; cookies as number_rules gave them."""
+        """Give the map entries, sorted; cookies as number_rules gave them."""
         found = [
             _entry(block, cookies[origin], deny=False) for block, origin in self.allowed.items()
         ]
@@ -76,7 +76,7 @@ class Resolver:
         self._peers: dict[RuleName, tuple[int, ...]] = {}
 
     def draft(self, subject: Subject) -> Draft:
-        """The policy of an endpoint that looks so."""
+        """Draft the policy of an endpoint that looks so."""
         governing = [policy for policy in self._policies if policy.subject.selects(subject)]
         allowed: dict[Block, set[RuleName]] = {}
         denied: dict[Block, set[RuleName]] = {}
@@ -119,7 +119,7 @@ class Resolver:
 
 
 def number_rules(drafts: Iterable[Draft]) -> dict[Origin, int]:
-    """A cookie (1..2^32-1) for each set of rules that entries came from; it outlives restarts."""
+    """Give a cookie (1..2^32-1) to each set of rules behind entries; it outlives restarts."""
     origins = {
         "\n".join("\t".join(map(str, (*rule.policy, *rule[1:]))) for rule in origin): origin
         for draft in drafts
@@ -132,7 +132,7 @@ def number_rules(drafts: Iterable[Draft]) -> dict[Origin, int]:
 def _origins(
     kept: Mapping[Block, set[RuleName]], every: Mapping[Block, set[RuleName]]
 ) -> dict[Block, Origin]:
-    """For each block kept, all rules about it or about a block that covers it."""
+    """Find, for each block kept, all rules about it or about a block that covers it."""
     return {
         block: tuple(sorted({rule for wider in block.covering() for rule in every.get(wider, ())}))
         for block in kept

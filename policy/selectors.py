@@ -43,7 +43,7 @@ class Requirement:
     values: frozenset[str] = frozenset()
 
     def holds(self, labels: Mapping[str, str]) -> bool:
-        """Whether the labels meet it; NotIn is met where the label is missing."""
+        """Tell whether the labels meet it; NotIn is met where the label is missing."""
         match self.operator:
             case Operator.IN:
                 return labels.get(self.key) in self.values
@@ -64,14 +64,14 @@ class PodSelector:
     requirements: tuple[Requirement, ...] = ()
 
     def selects(self, subject: Subject) -> bool:
-        """Whether pods of this namespace and these labels are meant."""
+        """Tell whether pods of this namespace and these labels are meant."""
         if subject.namespace != self.namespace:
             return False
         return all(requirement.holds(subject.labels) for requirement in self.requirements)
 
 
 def read_pod_selector(field: Field, namespace: str) -> PodSelector:
-    """The selector written at the field, for pods of the namespace.
+    """Read the selector written at the field, for pods of the namespace.
 
     Raises:
         FieldError: It is missing, malformed, or asks for a label that identities do not have.

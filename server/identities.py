@@ -34,7 +34,7 @@ LabelSet = tuple[str, ...]
 def identity_labels(
     pod: Pod, *, namespace_labels: Mapping[str, str], cluster_name: str
 ) -> LabelSet:
-    """The labels that make the pod's identity; flows show them as the pod's labels."""
+    """Give the labels that make the pod's identity; flows show them as the pod's labels."""
     found = security_labels(pod.labels)
     for key, value in namespace_labels.items():
         found[f"io.cilium.k8s.namespace.labels.{key}"] = value
@@ -45,7 +45,7 @@ def identity_labels(
 
 
 def assign_identities(label_sets: Iterable[LabelSet]) -> dict[LabelSet, int]:
-    """A number for each label set that exists in the cluster, the same on every node.
+    """Give a number to each label set that exists in the cluster, the same on every node.
 
     Raises:
         ValueError: There are more than 48,960 label sets.
@@ -62,7 +62,7 @@ class EndpointIds:
         self._ids: dict[str, int] = {}
 
     def assign(self, pods: Iterable[Pod]) -> dict[ObjectKey, int]:
-        """The ids of the pods that live now; those of pods that are gone become free.
+        """Give the ids of the pods that live now; those of pods that are gone become free.
 
         Raises:
             ValueError: There are too many pods.
@@ -75,7 +75,7 @@ class EndpointIds:
         return {key: self._ids[name] for key, name in names.items()}
 
     def _draw(self, names: Iterable[str], *, taken: set[int]) -> dict[str, int]:
-        """Ids for new pods: the ones they want, or the next ones free above."""
+        """Draw ids for new pods: the ones they want, or the next ones free above."""
         drawn: dict[str, int] = {}
         for name, wanted in assign_numbers(names, first=1, last=LAST_ENDPOINT_ID).items():
             number = wanted

@@ -127,7 +127,7 @@ class NodeInterfaces:
                 return
 
     def _drain(self) -> bool:
-        """Read all notices that wait; whether one of them matters."""
+        """Read all notices that wait; tell whether one of them matters."""
         matters = False
         while True:
             try:
@@ -180,7 +180,7 @@ class NodeInterfaces:
         }
 
     def _peer_mac(self, peer: Peer, links: Mapping[int, Link]) -> bytes | None:
-        """The MAC at the other end; None if it went away or its namespace is closed to us."""
+        """Ask for the MAC at the other end; None if it is gone or its namespace closed to us."""
         if peer.namespace is None:
             return links[peer.link].mac if peer.link in links else None
         body = IFINFO.pack(socket.AF_UNSPEC, 0, peer.link, 0, 0)
@@ -193,7 +193,7 @@ class NodeInterfaces:
         return link.mac if len(link.mac) == MAC_BYTES else None
 
     def _routes(self, family: int) -> dict[Address, int]:
-        """Routes to single addresses."""
+        """Find the routes to single addresses."""
         body = RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
         found: dict[Address, int] = {}
         for message in self._requests.dump(netlink.RTM_GETROUTE, body):
@@ -230,7 +230,7 @@ class NodeInterfaces:
 
 
 def read_link(body: bytes) -> tuple[Link, Peer | None]:
-    """A link from its message, and where its other end is (its MAC is not known yet)."""
+    """Read a link from its message, and where its other end is (its MAC is not known yet)."""
     _, _, index, _, _ = IFINFO.unpack_from(body)
     found = netlink.attributes(body, IFINFO.size)
     link = Link(
@@ -248,5 +248,5 @@ def read_link(body: bytes) -> tuple[Link, Peer | None]:
 
 
 def number(value: bytes) -> int:
-    """A number of 32 bits in the machine's byte order; 0 where it is missing."""
+    """Read a number of 32 bits in the machine's byte order; 0 where it is missing."""
     return int(struct.unpack("=i", value)[0]) if len(value) == 4 else 0

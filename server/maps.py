@@ -135,5 +135,5 @@ def _network(address: bytes) -> IPv4Network | IPv6Network:
 
 
 def _links_of(placed: Mapping[int, PlacedEndpoint]) -> dict[int, bytes]:
-    """Interfaces by index; with their MAC, since an index may come to be another interface's."""
+    """Give the interfaces by index, with their MAC: an index may become another interface's."""
     return {each.entry.ifindex: each.entry.host_mac for each in placed.values()}

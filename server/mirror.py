@@ -24,7 +24,7 @@ REFUSALS = (KernelError, OSError)
 
 
 def one_by_one(put: Callable[[K, V], object]) -> Callable[[Mapping[K, V]], None]:
-    """A write of single entries as one of many."""
+    """Make a write of single entries as one of many."""
 
     def put_all(entries: Mapping[K, V]) -> None:
         for key, value in entries.items():
@@ -104,7 +104,7 @@ class Mirror(Generic[K, V]):
         return found
 
     def holds(self, key: K, value: V) -> bool:
-        """Whether the table is known to hold just this."""
+        """Tell whether the table is known to hold just this."""
         if key not in self.held or key in self._doubtful:
             return False
         held = self.held[key]

@@ -139,7 +139,7 @@ def parse(data: bytes) -> Iterator[tuple[Message, int, int]]:
 
 
 def attributes(body: bytes, offset: int) -> dict[int, bytes]:
-    """The attributes behind a message's fixed header of `offset` bytes, by type."""
+    """Find the attributes behind a message's fixed header of `offset` bytes, by type."""
     found: dict[int, bytes] = {}
     while offset + ATTRIBUTE.size <= len(body):
         length, kind = ATTRIBUTE.unpack_from(body, offset)
@@ -151,5 +151,5 @@ def attributes(body: bytes, offset: int) -> dict[int, bytes]:
 
 
 def attribute(kind: int, value: int) -> bytes:
-    """An attribute of 32 bits."""
+    """Write an attribute of 32 bits."""
     return ATTRIBUTE.pack(8, kind) + struct.pack("=i", value)

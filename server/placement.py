@@ -40,7 +40,7 @@ def place_all(
     enforcement: Enforcement,
     problems: Problems,
 ) -> dict[int, PlacedEndpoint]:
-    """The endpoints of all pods that can be placed, by id; the others are problems."""
+    """Give the endpoints of all pods that can be placed, by id; the others are problems."""
     placed: dict[int, PlacedEndpoint] = {}
     taken: dict[int, LocalPod] = {}
     for pod in sorted(local, key=lambda each: each.pod.key):
@@ -59,7 +59,7 @@ def place_all(
 
 
 def find_link(pod: LocalPod, interfaces: Interfaces) -> Link:
-    """The host-side interface: the one named by annotation, else where the pod's route leads.
+    """Find the host-side interface: the one named by annotation, else where the pod's route leads.
 
     Raises:
         PlacementError: There is no such interface.
@@ -78,7 +78,7 @@ def find_link(pod: LocalPod, interfaces: Interfaces) -> Link:
 
 
 def _pod_mac(pod: LocalPod, link: Link, interfaces: Interfaces) -> bytes:
-    """The MAC of the pod's end: as the peer link has it, else as the neighbour table does."""
+    """Find the MAC of the pod's end: as the peer link has it, else as the neighbour table does."""
     if link.peer_mac is not None:
         return link.peer_mac
     for address in pod.addresses:

@@ -163,7 +163,7 @@ class Viewer:
     def _nodes(
         self, state: ClusterState, own_addresses: Iterable[Address]
     ) -> dict[bytes, Endpoint]:
-        """Who is at the nodes' addresses: this node is the host, the others are remote."""
+        """Say who is at the nodes' addresses: this node is the host, the others are remote."""
         host, remote = self._reserved(HOST_IDENTITY), self._reserved(REMOTE_NODE_IDENTITY)
         found = {
             address_bytes(address): host if node.key.name == self._node_name else remote
@@ -179,7 +179,7 @@ class Viewer:
         conflicts: dict[str, str],
         pace: Pace,
     ) -> dict[bytes, Pod]:
-        """Whose each address is: of two pods that claim it, the one that is first by name."""
+        """Find whose each address is: of two pods that claim it, the one that is first by name."""
         owners: dict[bytes, Pod] = {}
         async for part in pace.slices(pods):
             for pod in part:
@@ -200,7 +200,7 @@ class Viewer:
         ids: Mapping[ObjectKey, int],
         pace: Pace,
     ) -> dict[bytes, Endpoint]:
-        """The pods as flows show them, by address."""
+        """Draw the pods as flows show them, by address."""
         before, self._endpoints = self._endpoints, {}
         found: dict[bytes, Endpoint] = {}
         async for part in pace.slices(owners.items()):

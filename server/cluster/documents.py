@@ -79,7 +79,7 @@ def _parsed(text: bytes) -> list[object]:
 
 
 def _flattened(documents: list[object], file: str) -> Iterator[tuple[str, object]]:
-    """Documents and items of lists that are not empty, each with its source."""
+    """Yield documents and items of lists that are not empty, each with its source."""
     for number, document in enumerate(documents, start=1):
         source = f"{file} document {number}" if len(documents) > 1 else file
         if isinstance(document, dict) and document.get("kind") == "List":

@@ -44,7 +44,7 @@ CLUSTER_SCOPED = ("Namespace", "Node")
 
 
 def read_object(document: object, *, source: str) -> ClusterObject | None:
-    """The object that the document describes; None if its kind does not matter here.
+    """Read the object that the document describes; None if its kind does not matter here.
 
     Raises:
         ObjectError: Naming source (the file), object, field and value.
@@ -64,7 +64,7 @@ def read_object(document: object, *, source: str) -> ClusterObject | None:
 
 
 def object_name(document: object) -> str:
-    """`Pod default/xwing`, as far as the document tells; empty if it does not."""
+    """Name it, `Pod default/xwing`, as far as the document tells; empty if it does not."""
     try:
         field = Field(document)
         return str(_key(field, field["kind"].name()))
@@ -122,7 +122,7 @@ def _controller(field: Field, key: ObjectKey) -> Controller:
 
 
 def _owner(metadata: Field) -> Owner | None:
-    """The controlling owner; one that stands alone controls, unless it says otherwise."""
+    """Find the controlling owner; one that stands alone controls, unless it says otherwise."""
     references = tuple(metadata["ownerReferences"].items())
     for reference in references:
         if reference["controller"].truth(default=len(references) == 1):

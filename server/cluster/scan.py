@@ -93,7 +93,7 @@ class FolderScan:
                 )
 
     def _look_at(self, name: str, signature: Signature) -> bool:
-        """Read the file if it is time; whether it was read."""
+        """Read the file if it is time; tell whether it was read."""
         file = self._files.get(name)
         if file is None or file.signature != signature:
             known = {} if file is None else file.objects

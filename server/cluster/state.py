@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
-K = TypeVar("K")
 V = TypeVar("V")
 
 HASH_LABEL = "pod-template-hash"
@@ -55,8 +54,6 @@ class ClusterState:
         self._controllers: dict[ObjectKey, Controller] = {}
         self._slices: dict[ObjectKey, EndpointSlice] = {}
         self._policies: dict[ObjectKey, NetworkPolicy] = {}
-        self._pods_by_node: dict[str, dict[ObjectKey, Pod]] = {}
-        self._pods_by_address: dict[Address, dict[ObjectKey, Pod]] = {}
 
     def apply(self, change: Change) -> None:
         """Take a change in; deleting what is not there is no error."""
@@ -64,7 +61,7 @@ class ClusterState:
         gone = change.kind is ChangeKind.DELETED
         match change.object:
             case Pod() as pod:
-                self._apply_pod(pod, gone=gone)
+                _apply(self.pods, pod.key, pod, gone=gone)
             case Node() as node:
                 _apply(self.nodes, node.key, node, gone=gone)
             case Service() as service:
@@ -80,27 +77,17 @@ class ClusterState:
             case unknown:
                 assert_never(unknown)
 
-    def pods_on(self, node_name: str) -> tuple[Pod, ...]:
-        """The pods of a node, by name."""
-        found = self._pods_by_node.get(node_name, {})
-        return tuple(found[key] for key in sorted(found))
-
-    def pods_at(self, address: Address) -> tuple[Pod, ...]:
-        """The pods with this address, by name: one, unless they share their node's or quarrel."""
-        found = self._pods_by_address.get(address, {})
-        return tuple(found[key] for key in sorted(found))
-
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:
-        """The namespace's labels; empty as long as it is not known."""
+        """Give the namespace's labels; empty as long as it is not known."""
         found = self._namespaces.get(ObjectKey("Namespace", "", namespace))
         return NO_LABELS if found is None else found.labels
 
     def policies(self) -> tuple[Policy, ...]:
-        """All policies, by name."""
+        """Give all policies, by name."""
         return tuple(self._policies[key].policy for key in sorted(self._policies))
 
     def backends(self, service: ObjectKey) -> tuple[Address, ...]:
-        """Addresses behind the service that are ready, in order of their slices' names."""
+        """Give the addresses behind the service that are ready, in order of their slices' names."""
         found = [
             address
             for key, each in sorted(self._slices.items())
@@ -110,7 +97,7 @@ class ClusterState:
         return tuple(dict.fromkeys(found))
 
     def workload(self, pod: Pod) -> Workload:
-        """What the pod belongs to, as people name it: the Deployment, not its ReplicaSet.
+        """Say what the pod belongs to, in the words of people: the Deployment, not its ReplicaSet.
 
         A ReplicaSet's or Job's own owner decides; where that object is not known its name does,
         since both append to their owner's. A pod without owner is its own workload.
@@ -123,33 +110,12 @@ class ClusterState:
             return Workload(*(known.owner or pod.owner))
         return Workload(*(_owner_by_name(pod.owner, pod.labels.get(HASH_LABEL)) or pod.owner))
 
-    def _apply_pod(self, pod: Pod, *, gone: bool) -> None:
-        before = self.pods.get(pod.key)
-        if before is not None:
-            _discard(self._pods_by_node, before.node_name, pod.key)
-            for address in before.addresses:
-                _discard(self._pods_by_address, address, pod.key)
-        _apply(self.pods, pod.key, pod, gone=gone)
-        if gone:
-            return
-        self._pods_by_node.setdefault(pod.node_name, {})[pod.key] = pod
-        for address in pod.addresses:
-            self._pods_by_address.setdefault(address, {})[pod.key] = pod
-
 
 def _apply(objects: dict[ObjectKey, V], key: ObjectKey, value: V, *, gone: bool) -> None:
     if gone:
         objects.pop(key, None)
     else:
         objects[key] = value
-
-
-def _discard(index: dict[K, dict[ObjectKey, Pod]], at: K, key: ObjectKey) -> None:
-    """Take the pod out of the index; an empty place goes with it."""
-    found = index.get(at, {})
-    found.pop(key, None)
-    if not found:
-        index.pop(at, None)
 
 
 def _owner_by_name(owner: Owner, template_hash: str | None) -> Owner | None:
