@@ -70,12 +70,15 @@ class SeenNamespaces:
         return [SeenNamespace(self._cluster_name, name) for name in sorted(names)]
 
     def _note(self, refs: NDArray[np.int32], now_ns: int) -> None:
-        unknown = refs[self._last_ns.take(refs) == 0]
-        for ref in np.unique(unknown).tolist():
-            if ref:
-                self._namespaces[ref] = self._endpoints[ref].namespace
+        unknown = np.unique(refs[self._last_ns.take(refs) == 0]).tolist()
         self._last_ns[refs] = now_ns
         self._last_ns[0] = 0
+        for ref in unknown:
+            try:
+                self._namespaces[ref] = self._endpoints[ref].namespace
+            except KeyError:
+                # None, or of a row that its own batch has already pushed out of the table.
+                self._last_ns[ref] = 0
 
     def _forget(self, refs: list[int]) -> None:
         for ref in refs:

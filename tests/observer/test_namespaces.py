@@ -92,3 +92,11 @@ def test_many_endpoints_of_many_namespaces() -> None:
     sides = [(f"ns-{n}", f"ns-{n + 1}") for n in range(500)]
     node.pass_flows(*sides)
     assert len(node.names) == 501
+
+
+def test_a_batch_larger_than_the_table() -> None:
+    node = Node(3)
+    node.pass_flows(*((f"ns-{n}", "-") for n in range(10)))
+    assert node.names == ["ns-7", "ns-8", "ns-9"]
+    node.pass_flows(*((f"other-{n}", "-") for n in range(10)))
+    assert node.names[-3:] == ["other-7", "other-8", "other-9"]

@@ -154,6 +154,7 @@ def random_rows(interns: Interns, count: int, rng: np.random.Generator, start_ns
         ("xlated_ref", interns.addresses, [address_bytes(ip_address(a)) for a in ADDRESSES[:8]]),
     ):
         _fill_refs(columns[name], intern_table, values, rng)
+    columns["xlated_ref"][columns["ip_version"] == 0] = 0
     return rows
 
 
