@@ -1,13 +1,6 @@
 """Flags of every command, and flags of those that talk to a server."""
 
-import os
-
 from cli.flags.table import Flag, FlagSet, Kind, switch
-
-
-def _config_path() -> str:
-    folder = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
-    return os.path.join(folder, "hubble", "config.yaml")
 
 
 def _setting(name: str, kind: Kind, help_text: str, *, default: str = "", short: str = "") -> Flag:
@@ -27,10 +20,7 @@ def _setting_switch(name: str, help_text: str, short: str = "") -> Flag:
 
 GLOBAL = FlagSet(
     title="Global",
-    flags=(
-        _setting("config", "string", "Configuration file to read", default=_config_path()),
-        _setting_switch("debug", "Tell on stderr what goes on behind the scenes", "D"),
-    ),
+    flags=(_setting_switch("debug", "Tell on stderr what goes on behind the scenes", "D"),),
 )
 
 SERVER = FlagSet(

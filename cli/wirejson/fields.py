@@ -79,6 +79,13 @@ def rows_of(descriptor: Any, writer_of: WriterOf) -> dict[int, Row]:  # noqa: AN
     return table
 
 
+def unpacked_tags(descriptor: Any) -> frozenset[int]:  # noqa: ANN401  (upb's type)
+    """Tags of lists of numbers whose elements stand alone: valid, but no encoder writes them."""
+    return frozenset(
+        field.number << 3 for field in descriptor.fields if field.is_repeated and field.is_packed
+    )
+
+
 def _kind(field: FieldDescriptor, writer_of: WriterOf) -> tuple[int, Write]:
     is_text = field.type == FieldDescriptor.TYPE_STRING
     if field.message_type is not None:

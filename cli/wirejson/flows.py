@@ -65,7 +65,8 @@ class FlowLines:
         time = _time(flow)
         node_name = response.node_name
         tail = f'"node_name":{self._strings[node_name]},' if node_name else ""
-        tail += time if time and response.time == flow.time else _time(response)
+        same = time and response.HasField("time") and response.time == flow.time
+        tail += time if same else _time(response)
         return f'{{"flow":{{{self._flow_text(flow, time)}}},{tail}'[:-1] + "}"
 
     def _flow_text(self, flow: Flow, time: str) -> str:

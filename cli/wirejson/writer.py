@@ -15,7 +15,16 @@ from typing import Any
 from google.protobuf import message_factory
 from google.protobuf.message import DecodeError
 
-from cli.wirejson.fields import ELEMENT, FIXED, PAYLOAD, UNIQUE, VARINT, rows_of, varint
+from cli.wirejson.fields import (
+    ELEMENT,
+    FIXED,
+    PAYLOAD,
+    UNIQUE,
+    VARINT,
+    rows_of,
+    unpacked_tags,
+    varint,
+)
 from cli.wirejson.known import known_type
 
 
@@ -40,6 +49,7 @@ class MessageWriter:
         """Make the table; writers of inner messages come from `writers` when they are met."""
         self._class = message_factory.GetMessageClass(descriptor)
         self._rows = rows_of(descriptor, writers.of)
+        self._unusual = unpacked_tags(descriptor)
         self._blank = [""] * (1 + max((row.slot for row in self._rows.values()), default=0))
 
     def __call__(self, data: bytes) -> str:
@@ -88,6 +98,8 @@ class MessageWriter:
                     tag, position = varint(data, position - 1)
             row = find(tag)
             if row is None:
+                if tag in self._unusual:
+                    return None
                 position = _skipped(data, position, tag)
                 if position < 0:
                     return None
