@@ -164,8 +164,8 @@ def classify(samples: NDArray[np.uint8], words_at: NDArray[np.int64]) -> Classes
 
 def _flags(samples: NDArray[np.uint8], types: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Give the header's flags as far as they make a sample odd."""
-    flags = samples[:, _TRACE_FLAGS_AT].copy()
-    np.copyto(flags, samples[:, _DROP_FLAGS_AT], where=types == scalars.DROP)
+    flags = samples[:, TRACE_FLAGS_AT].copy()
+    np.copyto(flags, samples[:, DROP_FLAGS_AT], where=types == scalars.DROP)
     flags &= _ODD_FLAGS.take(types)
     return flags
 
@@ -176,7 +176,7 @@ def _offset(dtype: np.dtype[np.void], field: str) -> int:
     return int(fields[field][1])
 
 
-_DROP_FLAGS_AT: Final = _offset(DROP, "flags")
-_TRACE_FLAGS_AT: Final = _offset(TRACE, "flags")
+DROP_FLAGS_AT: Final = _offset(DROP, "flags")
+TRACE_FLAGS_AT: Final = _offset(TRACE, "flags")
 # The verdict's stand at the same place, with other bits.
-assert _offset(VERDICT, "flags") == _TRACE_FLAGS_AT  # noqa: S101 -- a fact of the ABI
+assert _offset(VERDICT, "flags") == TRACE_FLAGS_AT  # noqa: S101 -- a fact of the ABI

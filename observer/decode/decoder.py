@@ -65,7 +65,7 @@ class Decoder:
         rows.columns["cpu"][:] = batch.cpus[keep]
         for name in _REF_COLUMNS:
             rows.columns[name].fill(0)
-        self._read(batch.samples, classes, keep, rows, place(odd, index))
+        self._read(batch.samples, classes, keep, rows, place(batch.samples, classes, odd, index))
         return rows
 
     def _read(
@@ -84,10 +84,10 @@ class Decoder:
         header = samples[:, :HEADER_MAX_BYTES]
         if not isinstance(keep, slice):
             header = windows(samples, header_at[keep], HEADER_MAX_BYTES)
-        if not classes.newest[keep].all():
+        if odd.foreign.size:
             # Old headers are shorter: what lies behind their end must not be read as theirs.
             header = header.copy()
-            header[odd.places] = odd.header
+            header[odd.foreign] = odd.header
         read_ext(samples, ext_at[keep], odd, rows.columns)
         read_headers(types, header, rows)
         columns = rows.columns
@@ -96,7 +96,7 @@ class Decoder:
             samples, packet_at[keep], classes.is_ipv6[keep], classes.l4_kind[keep], columns
         )
         if odd.places.size:
-            put_packets(samples, odd, rows)
+            put_packets(odd, rows)
             read_captures(header, np.flatnonzero(types == scalars.CAPTURE), rows)
             sockets = np.flatnonzero(types == scalars.TRACE_SOCK)
             read_sockets(samples[keep][sockets], sockets, rows)

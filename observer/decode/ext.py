@@ -1,16 +1,24 @@
-"""Read the columns that come from our extension of Hubble's events: counts, times, tags."""
+"""Read the columns that come from our extension of Hubble's events: counts, times, tags.
+
+The ext (layout.EXT) is read as three 64-bit words:
+
+    0  bytes                8  packets, rule_cookie (12)
+    16 rtt_ns, vlan_tci (20), flags (22)
+"""
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from observer.decode.layout import EXT, EXT_FLAG_SWEPT, EXT_FLAG_VLAN
+from observer.decode.layout import EXT_FLAG_SWEPT, EXT_FLAG_VLAN
 from observer.decode.odd import OddRows
 from observer.table import scalars
 from observer.table.columns import RowFlag
 from observer.table.rows import Column
 
-# 64-bit words of the ext that hold something
-_WORDS = 3
+# From the ext's flags to those of a row: a whole number of doublings.
+_SWEPT: Final = np.uint8(RowFlag.SWEPT // EXT_FLAG_SWEPT)
 
 
 def read_ext(
@@ -28,17 +36,21 @@ def read_ext(
         columns: of length m.
     """
     words = samples.reshape(-1).view(np.uint64)
-    parts = odd.ext.view(np.uint64)
-    ext = np.empty((len(ext_at), EXT.itemsize // 8), np.uint64)
-    for word in range(_WORDS):
-        ext[:, word] = words.take(ext_at + word, mode="clip")
-    ext[odd.places] = parts
-    fields = ext.view(EXT)[:, 0]
-    for name in ("bytes", "packets", "rtt_ns", "rule_cookie"):
-        columns[name][:] = fields[name]
-    flags = fields["flags"].copy()
-    columns["flags"][:] = (flags & EXT_FLAG_SWEPT != 0) * scalars.SWEPT
-    columns["flags"] |= np.uint8(RowFlag.ETHERNET)
+    # Foreign rows may point anywhere: clipped, then overwritten.
+    words.take(ext_at, out=columns["bytes"], mode="clip")
+    counts = words.take(ext_at + 1, mode="clip")
+    rest = words.take(ext_at + 2, mode="clip")
+    if odd.foreign.size:
+        foreign = odd.ext.view(np.uint64)
+        columns["bytes"][odd.foreign] = foreign[:, 0]
+        counts[odd.foreign] = foreign[:, 1]
+        rest[odd.foreign] = foreign[:, 2]
+    columns["packets"][:] = counts.view(np.uint32)[::2]
+    columns["rule_cookie"][:] = counts.view(np.uint32)[1::2]
+    columns["rtt_ns"][:] = rest.view(np.uint32)[::2]
+    flags = rest.view(np.uint8)[6::8].copy()
+    np.multiply(flags & EXT_FLAG_SWEPT, _SWEPT, out=columns["flags"])
+    columns["flags"] |= scalars.ETHERNET
     columns["vlan_id"].fill(0)
     tagged = np.flatnonzero(flags & EXT_FLAG_VLAN)
-    columns["vlan_id"][tagged] = fields["vlan_tci"][tagged] & 0xFFF
+    columns["vlan_id"][tagged] = rest.view(np.uint16)[2::4][tagged] & 0xFFF

@@ -42,6 +42,13 @@ TRANSLATED: Final = 7
 # flow.TrafficDirection by the direction bits of a verdict: ingress and egress have its numbers
 _DIRECTION: Final = np.array([0, 1, 2, 0], np.uint8)
 
+# flow.Verdict by: 1 denied, 2 redirected, VERDICT_FLAG_AUDIT
+_IS_REDIRECTED: Final = np.uint8(2)
+_VERDICT: Final = np.full(256, FORWARDED, np.uint8)
+_VERDICT[VERDICT_FLAG_AUDIT] = AUDIT
+_VERDICT[[1, 1 | VERDICT_FLAG_AUDIT]] = DROPPED
+_VERDICT[[2, 2 | VERDICT_FLAG_AUDIT]] = REDIRECTED
+
 _TO_PROXY: Final = 1
 _ORIG_WORD: Final = 4  # of the 64-bit words of a trace header, the first of orig_ip
 
@@ -143,14 +150,13 @@ def _verdicts(
     header: NDArray[np.uint8], rows: Index, columns: dict[str, Column], raw: RawColumns
 ) -> None:
     event = header[rows, : VERDICT.itemsize].view(VERDICT)[:, 0]
-    value = event["verdict"].astype(np.int64)
-    flags = event["flags"]
+    value, flags = event["verdict"].copy(), event["flags"].copy()
     denied = value < 0
-    allowed = np.where(flags & VERDICT_FLAG_AUDIT, AUDIT, FORWARDED)
-    allowed[value > 0] = REDIRECTED
-    columns["verdict"][rows] = np.where(denied, DROPPED, allowed)
-    columns["drop_reason"][rows] = np.where(denied, np.minimum(-value, 255), 0)
-    columns["is_reply"][rows] = np.where(denied, -1, 0)
+    state = denied + (value > 0) * _IS_REDIRECTED + (flags & VERDICT_FLAG_AUDIT)
+    columns["verdict"][rows] = _VERDICT.take(state)
+    # -value without overflow, and no more than the column holds
+    columns["drop_reason"][rows] = np.where(denied, np.minimum(~value, 254) + 1, 0)
+    columns["is_reply"][rows] = -denied.view(np.int8)
     columns["direction"][rows] = _DIRECTION.take(flags & VERDICT_DIR_MASK)
     columns["match_type"][rows] = (flags & VERDICT_MATCH_MASK) >> VERDICT_MATCH_SHIFT
     columns["rule_cookie"][rows] = event["cookie"]

@@ -67,26 +67,25 @@ def read_packets(
         columns: of length m.
     """
     window = windows(samples, packet_at, _WINDOW.itemsize, _SHIFT)
-    halves = window.view(np.uint16)
     fours = window.view(np.uint32)
     eights = window.view(U64)
 
     macs = columns["macs"].view("V6")
     macs[:, 0] = window[:, 8:14].view("V6")[:, 0]
     macs[:, 1] = window[:, 2:8].view("V6")[:, 0]
+    # Both versions are read for all rows, and one is chosen by masks of all ones or all zeros.
+    ipv6 = -is_ipv6.astype(np.int64).view(U64)
     for name, four, eight in (("source_ip", 7, 3), ("destination_ip", 8, 5)):
         column = columns[name]
-        np.multiply(eights[:, eight], is_ipv6, out=column[:, 0])
+        np.bitwise_and(eights[:, eight], ipv6, out=column[:, 0])
         low = fours[:, four].astype(U64)
         low <<= U64(32)
         low |= _MAPPED
-        np.copyto(low, eights[:, eight + 1], where=is_ipv6)
+        low ^= (low ^ eights[:, eight + 1]) & ipv6
         column[:, 1] = low
-    for name, half in (("source_port", 18), ("destination_port", 19)):
-        column = columns[name]
-        column[:] = halves[:, half]
-        np.copyto(column, halves[:, half + 10], where=is_ipv6)
-        column.byteswap(inplace=True)
+    ports = np.where(is_ipv6, fours[:, 14], fours[:, 9]).view(np.uint16).byteswap(inplace=True)
+    columns["source_port"][:] = ports[::2]
+    columns["destination_port"][:] = ports[1::2]
     _icmp(columns, np.flatnonzero(l4_kind >= scalars.ICMPV4))
     np.add(is_ipv6, 1, out=columns["ip_version"], dtype=np.uint8)
     columns["l4_kind"][:] = l4_kind

@@ -9,13 +9,12 @@ Behind the outer UDP header stands, with offsets in bytes:
 What the capture does not hold of the inner packet is simply not known: that is no error.
 """
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from observer.decode.walk import Index, Packets, walk
+from observer.decode.walk import Halves, Index, Offsets, Packets
 from observer.entities import Tunnel
 from observer.table import scalars
 from observer.table.columns import L4Kind
@@ -28,72 +27,55 @@ _ETHERTYPE_BRIDGED: Final = 0x6558
 _EMPTY: Final = 0xFFFF  # no ethertype that we follow
 
 
-def unwrap(
-    flat: NDArray[np.uint8], outer: Packets, protocols: NDArray[np.uint8]
-) -> tuple[Packets, dict[int, Tunnel]]:
-    """Replace encapsulated packets by what is inside.
+def unwrap(packets: Packets, protocols: NDArray[np.uint8]) -> dict[int, Tunnel]:
+    """Go on inside of those packets that are encapsulated.
 
     Args:
-        flat: all bytes, one dimension.
-        outer: m packets as they were captured.
-        protocols: flow.Tunnel.Protocol of each, 0 where it is not encapsulated.
+        packets: m packets as they were captured; the inner ones take their places.
+        protocols: uint8, shape (m,): flow.Tunnel.Protocol, 0 where it is not encapsulated.
 
     Returns:
-        The m packets, inner ones without any layer where the capture ends before them, and
-        the outer headers by index.
+        The outer headers by index.
     """
-    which = np.flatnonzero((protocols != 0) & (outer.reason == 0) & (outer.ip_version != 0))
+    tunnelled = (protocols != 0) & (packets.reason == 0) & (packets.ip_version != 0)
+    which = np.flatnonzero(tunnelled)
     if not which.size:
-        return outer, {}
-    at, starts_with, vni = _inner_starts(flat, outer, which, protocols)
+        return {}
+    at, starts_with, vni = _inner_starts(packets, which, protocols[which] == GENEVE)
     tunnels = {
-        int(index): _tunnel(outer, int(index), int(protocols[index]), int(vni[position]))
-        for position, index in enumerate(which)
+        index: _tunnel(packets, index, int(protocols[index]), network)
+        for index, network in zip(which.tolist(), vni.tolist(), strict=True)
     }
-    inner = walk(flat, at, outer.end[which], starts_with)
-    return _merged(outer, inner, which), tunnels
+    packets.restart(which, at, starts_with)
+    return tunnels
 
 
 def _inner_starts(
-    flat: NDArray[np.uint8], outer: Packets, which: Index, protocols: NDArray[np.uint8]
-) -> tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.int64]]:
+    packets: Packets, which: Index, is_geneve: NDArray[np.bool_]
+) -> tuple[Offsets, Halves, NDArray[np.int64]]:
     """Find where inner packets begin, with what, and their network identifiers."""
-    at = outer.payload_at[which].copy()
+    at = packets.at[which].copy()
     starts_with = np.full(len(which), _EMPTY, np.uint16)
     vni = np.zeros(len(which), np.int64)
-    whole = (outer.l4_kind[which] == scalars.UDP) & (at + _HEADER_BYTES <= outer.end[which])
-    some = np.flatnonzero(whole)
-    start = at[some]
-    header = flat[start[:, None] + np.arange(_HEADER_BYTES)].astype(np.int64)
+    whole = at + _HEADER_BYTES <= packets.end[which]
+    some = np.flatnonzero(whole & (packets.l4_kind[which] == scalars.UDP))
+    header = packets.read(which[some], 0, _HEADER_BYTES).astype(np.int64)
+    geneve = is_geneve[some]
     vni[some] = header[:, 4] << 16 | header[:, 5] << 8 | header[:, 6]
-    geneve = protocols[which[some]] == GENEVE
     at[some] += _HEADER_BYTES + np.where(geneve, (header[:, 0] & 0x3F) * 4, 0)
     ethertype = header[:, 2] << 8 | header[:, 3]
     starts_with[some] = np.where(geneve & (ethertype != _ETHERTYPE_BRIDGED), ethertype, 0)
     return at, starts_with, vni
 
 
-def _tunnel(outer: Packets, index: int, protocol: int, vni: int) -> Tunnel:
+def _tunnel(packets: Packets, index: int, protocol: int, vni: int) -> Tunnel:
     return Tunnel(
         protocol=protocol,
         vni=vni,
-        ip_version=int(outer.ip_version[index]),
-        source=outer.source[index].tobytes(),
-        destination=outer.destination[index].tobytes(),
-        l4_kind=L4Kind(int(outer.l4_kind[index])),
-        source_port=int(outer.source_port[index]),
-        destination_port=int(outer.destination_port[index]),
+        ip_version=int(packets.ip_version[index]),
+        source=packets.addresses[0, index].tobytes(),
+        destination=packets.addresses[1, index].tobytes(),
+        l4_kind=L4Kind(int(packets.l4_kind[index])),
+        source_port=int(packets.ports[0, index]),
+        destination_port=int(packets.ports[1, index]),
     )
-
-
-def _merged(outer: Packets, inner: Packets, which: Index) -> Packets:
-    """Put inner packets in the places of outer ones; an unreadable one is as if not captured."""
-    readable = inner.reason == 0
-    columns = {}
-    for name in Packets.__slots__:
-        column = getattr(outer, name).copy()
-        found = getattr(inner, name)
-        blank = -1 if name == "ethernet_at" else 0
-        column[which] = np.where(readable.reshape(-1, *[1] * (found.ndim - 1)), found, blank)
-        columns[name] = column
-    return replace(outer, **columns)

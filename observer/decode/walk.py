@@ -6,7 +6,6 @@ ones that do not have it stand still. Every read lies within the packet's captur
 number of VLAN tags and IPv6 extension headers is bounded.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -19,6 +18,7 @@ from observer.table.columns import L4Kind
 Bytes = NDArray[np.uint8]
 Offsets = NDArray[np.int64]
 Index = NDArray[np.intp]
+Halves = NDArray[np.uint16]
 
 ETHERNET_BYTES: Final = 14
 MAX_VLAN_TAGS: Final = 2
@@ -56,110 +56,107 @@ for _proto, (_kind, _need) in TRANSPORTS.items():
     _KIND[_proto] = _kind
     _NEED[_proto] = _need
 
-_MAPPED_LOW: Final = bytes((0, 0, 0xFF, 0xFF))
+_BYTE: Final = np.uint16(8)  # bits
+_ANY_LENGTH: Final = 1 << 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Packets:
-    """What m packets say; all columns have length m and are zero where the layer is absent."""
+    """m packets and what they say; all arrays have length m, zero where a layer is absent."""
 
-    reason: Bytes
-    """Undecodable, 0 if all is well; the other columns mean nothing otherwise."""
-    ethernet_at: Offsets
-    """Where the Ethernet header is, -1 if the packet begins with IP."""
-    vlan_id: NDArray[np.uint16]
-    ip_version: Bytes
-    """flow.IPVersion: 1 IPv4, 2 IPv6."""
-    source: NDArray[np.uint64]
-    """uint64, shape (m, 2): 16 bytes in network order, IPv4 mapped."""
-    destination: NDArray[np.uint64]
-    l4_kind: Bytes
-    source_port: NDArray[np.uint16]
-    destination_port: NDArray[np.uint16]
-    tcp_flags: NDArray[np.uint16]
-    payload_at: Offsets
-    """Behind the UDP header; only meaningful where l4_kind is UDP."""
-    end: Offsets
+    def __init__(self, flat: Bytes, at: Offsets, end: Offsets, starts_with: Halves) -> None:
+        """Follow the headers of m packets.
 
-    def take(self, which: Index) -> "Packets":
-        """Choose some of them."""
-        return Packets(**{name: getattr(self, name)[which] for name in self.__slots__})
-
-
-class _Walk:
-    """The cursors and what was found so far."""
-
-    def __init__(self, flat: Bytes, at: Offsets, end: Offsets) -> None:
+        Args:
+            flat: all bytes, one dimension.
+            at: int64, shape (m,): where in `flat` each packet starts.
+            end: int64, shape (m,): where its captured bytes end, at most len(flat).
+            starts_with: uint16, shape (m,): 0 if it starts with an Ethernet header, else the
+                ethertype of what it starts with.
+        """
         count = len(at)
         self.flat = flat
         self.at = at.copy()
+        """The cursors; in the end behind the UDP header where l4_kind is UDP."""
         self.end = end.copy()
         self.reason = np.zeros(count, np.uint8)
-        self.ethertype = np.zeros(count, np.uint16)
-        self.proto = np.full(count, _NO_PROTO, np.uint8)
+        """Undecodable, 0 if all is well; the other arrays mean nothing otherwise."""
         self.ethernet_at = np.full(count, -1, np.int64)
+        """Where the Ethernet header is, -1 if the packet begins with IP."""
         self.vlan_id = np.zeros(count, np.uint16)
+        self.ethertype = starts_with.copy()
         self.ip_version = np.zeros(count, np.uint8)
+        """flow.IPVersion: 1 IPv4, 2 IPv6."""
         self.addresses = np.zeros((2, count, 16), np.uint8)
+        """Source and destination in network order, IPv4 mapped."""
+        self.proto = np.full(count, _NO_PROTO, np.uint8)
         self.l4_kind = np.zeros(count, np.uint8)
         self.ports = np.zeros((2, count), np.uint16)
+        """Source and destination port, or type and code."""
         self.tcp_flags = np.zeros(count, np.uint16)
+        self._follow(np.arange(count))
+
+    def restart(self, which: Index, at: Offsets, starts_with: Halves) -> None:
+        """Forget what some packets say and follow those that begin inside of them instead.
+
+        One that cannot be read is left without any layer; that is no error.
+        """
+        self._blank(which)
+        self.at[which] = at
+        self.ethertype[which] = starts_with
+        self._follow(which)
+        unreadable = which[self.reason[which] != 0]
+        if unreadable.size:
+            self._blank(unreadable)
+
+    def _follow(self, which: Index) -> None:
+        _ethernet(self, which[self.ethertype[which] == 0])
+        _ipv4(self, which[self.ethertype[which] == ETHERTYPE_IPV4])
+        _ipv6(self, which[self.ethertype[which] == ETHERTYPE_IPV6])
+        _transport(self, which[(_KIND[self.proto[which]] != 0) & (self.reason[which] == 0)])
+
+    def _blank(self, which: Index) -> None:
+        self.reason[which] = 0
+        self.ethernet_at[which] = -1
+        self.vlan_id[which] = 0
+        self.ip_version[which] = 0
+        self.addresses[:, which] = 0
+        self.proto[which] = _NO_PROTO
+        self.l4_kind[which] = 0
+        self.ports[:, which] = 0
+        self.tcp_flags[which] = 0
 
     def holding(self, which: Index, size: int | Offsets, short: Undecodable) -> Index:
         """Keep those that have `size` more bytes; the others are cut short."""
-        fits = self.at[which] + size <= self.end[which]
-        self.reason[which[~fits]] = short
-        return which[fits]
+        return self.valid(which, self.at[which] + size <= self.end[which], short)
 
     def valid(self, which: Index, good: NDArray[np.bool_], reason: Undecodable) -> Index:
-        self.reason[which[~good]] = reason
-        return which[good]
+        """Keep the good ones; the others cannot be read for this reason."""
+        kept = which[good]
+        if len(kept) != len(which):
+            self.reason[which[~good]] = reason
+        return kept
 
     def byte(self, which: Index, offset: int) -> Bytes:
+        """Read a byte of each, `offset` bytes behind the cursor."""
         return self.flat[self.at[which] + offset]
 
-    def be16(self, which: Index, offset: int) -> NDArray[np.uint16]:
+    def be16(self, which: Index, offset: int) -> Halves:
+        """Read two bytes of each, network order."""
         at = self.at[which] + offset
-        return self.flat[at].astype(np.uint16) << np.uint16(8) | self.flat[at + 1]
+        return self.flat[at].astype(np.uint16) << _BYTE | self.flat[at + 1]
+
+    def read(self, which: Index, offset: int, size: int) -> Bytes:
+        """Read some bytes of each; uint8, shape (len(which), size)."""
+        at = self.at[which] + offset
+        content: Bytes = self.flat[at[:, None] + np.arange(size)]
+        return content
 
     def end_within(self, which: Index, size: Offsets) -> None:
         """Let the packet end where its header says, if that is before the capture's end."""
         self.end[which] = np.minimum(self.end[which], self.at[which] + size)
 
 
-def walk(flat: Bytes, at: Offsets, end: Offsets, starts_with: NDArray[np.uint16]) -> Packets:
-    """Follow the headers of m packets.
-
-    Args:
-        flat: all bytes, one dimension.
-        at: int64, shape (m,): where in `flat` each packet starts.
-        end: int64, shape (m,): where its captured bytes end, at most len(flat).
-        starts_with: 0 if it starts with an Ethernet header, else the ethertype it starts with.
-    """
-    w = _Walk(flat, at, end)
-    w.ethertype[:] = starts_with
-    _ethernet(w, np.flatnonzero(starts_with == 0))
-    _ipv4(w, np.flatnonzero(w.ethertype == ETHERTYPE_IPV4))
-    _ipv6(w, np.flatnonzero(w.ethertype == ETHERTYPE_IPV6))
-    _transport(w, np.flatnonzero((_KIND[w.proto] != 0) & (w.reason == 0)))
-    words = w.addresses.view(np.uint64)
-    return Packets(
-        reason=w.reason,
-        ethernet_at=w.ethernet_at,
-        vlan_id=w.vlan_id,
-        ip_version=w.ip_version,
-        source=words[0],
-        destination=words[1],
-        l4_kind=w.l4_kind,
-        source_port=w.ports[0],
-        destination_port=w.ports[1],
-        tcp_flags=w.tcp_flags,
-        payload_at=w.at,
-        end=w.end,
-    )
-
-
-def _ethernet(w: _Walk, which: Index) -> None:
+def _ethernet(w: Packets, which: Index) -> None:
     if not which.size:
         return
     which = w.holding(which, ETHERNET_BYTES, Undecodable.ETHERNET_SHORT)
@@ -179,49 +176,55 @@ def _ethernet(w: _Walk, which: Index) -> None:
         w.at[which] += 4
 
 
-def _ipv4(w: _Walk, which: Index) -> None:
+def _ipv4(w: Packets, which: Index) -> None:
     if not which.size:
         return
     which = w.holding(which, IPV4_BYTES, Undecodable.IPV4_SHORT)
-    first = w.byte(which, 0)
-    which = w.valid(which, (first >> 4 == 4) & (first & 15 >= 5), Undecodable.IPV4_INVALID)
-    header = (w.byte(which, 0) & 15).astype(np.int64) * 4
-    fits = w.at[which] + header <= w.end[which]
-    which, header = w.valid(which, fits, Undecodable.IPV4_SHORT), header[fits]
-    total = w.be16(which, 2).astype(np.int64)
+    fixed = w.read(which, 0, IPV4_BYTES)
+    header = (fixed[:, 0] & 15).astype(np.int64) * 4
+    words = fixed.view(">u2")
+    total = words[:, 1].astype(np.int64)
+    foreign = (fixed[:, 0] >> 4 != 4) | (header < IPV4_BYTES)
+    short = w.at[which] + header > w.end[which]
     # 0: the kernel leaves it so for packets that the device will cut into segments.
-    sane = (total == 0) | (total >= header)
-    which = w.valid(which, sane, Undecodable.IPV4_INVALID)
-    header, total = header[sane], total[sane]
-    w.end_within(which, np.where(total == 0, 1 << 16, total))
+    contradictory = (total != 0) & (total < header)
+    good = ~(foreign | short | contradictory)
+    if not good.all():
+        w.reason[which[contradictory]] = Undecodable.IPV4_INVALID
+        w.reason[which[short]] = Undecodable.IPV4_SHORT
+        w.reason[which[foreign]] = Undecodable.IPV4_INVALID
+        which, fixed, words = which[good], fixed[good], words[good]
+        header, total = header[good], total[good]
+    total[total == 0] = _ANY_LENGTH
+    w.end_within(which, total)
     w.ip_version[which] = 1
-    for side, offset in enumerate((12, 16)):
-        at = w.at[which] + offset
-        w.addresses[side, which, 8:12] = np.frombuffer(_MAPPED_LOW, np.uint8)
-        w.addresses[side, which, 12:16] = w.flat[at[:, None] + np.arange(4)]
-    starts = w.be16(which, 6) & 0x1FFF == 0
-    w.proto[which] = np.where(starts, w.byte(which, 9), _NO_PROTO)
+    w.addresses[:, which, 10:12] = 0xFF
+    w.addresses[0, which, 12:] = fixed[:, 12:16]
+    w.addresses[1, which, 12:] = fixed[:, 16:20]
+    w.proto[which] = np.where(words[:, 3] & 0x1FFF, _NO_PROTO, fixed[:, 9])
     w.at[which] += header
 
 
-def _ipv6(w: _Walk, which: Index) -> None:
+def _ipv6(w: Packets, which: Index) -> None:
     if not which.size:
         return
     which = w.holding(which, IPV6_BYTES, Undecodable.IPV6_SHORT)
-    which = w.valid(which, w.byte(which, 0) >> 4 == 6, Undecodable.IPV6_INVALID)
-    payload = w.be16(which, 4).astype(np.int64)
+    fixed = w.read(which, 0, IPV6_BYTES)
+    good = fixed[:, 0] >> 4 == 6
+    which, fixed = w.valid(which, good, Undecodable.IPV6_INVALID), fixed[good]
+    payload = fixed.view(">u2")[:, 2].astype(np.int64)
     # 0: longer than 64 KiB, as large segments are inside of the kernel.
-    w.end_within(which, np.where(payload == 0, 1 << 16, payload + IPV6_BYTES))
+    payload[payload == 0] = _ANY_LENGTH
+    w.end_within(which, payload + IPV6_BYTES)
     w.ip_version[which] = 2
-    for side, offset in enumerate((8, 24)):
-        at = w.at[which] + offset
-        w.addresses[side, which] = w.flat[at[:, None] + np.arange(16)]
-    w.proto[which] = w.byte(which, 6)
+    w.addresses[0, which] = fixed[:, 8:24]
+    w.addresses[1, which] = fixed[:, 24:40]
+    w.proto[which] = fixed[:, 6]
     w.at[which] += IPV6_BYTES
     _extensions(w, which)
 
 
-def _extensions(w: _Walk, which: Index) -> None:
+def _extensions(w: Packets, which: Index) -> None:
     for _ in range(MAX_EXTENSIONS):
         which = which[_IS_EXTENSION[w.proto[which]]]
         if not which.size:
@@ -241,7 +244,9 @@ def _extensions(w: _Walk, which: Index) -> None:
         w.at[which] += size
 
 
-def _transport(w: _Walk, which: Index) -> None:
+def _transport(w: Packets, which: Index) -> None:
+    if not which.size:
+        return
     which = w.holding(which, _NEED[w.proto[which]], Undecodable.L4_SHORT)
     kind = _KIND[w.proto[which]]
     w.l4_kind[which] = kind
@@ -255,13 +260,13 @@ def _transport(w: _Walk, which: Index) -> None:
     w.at[which] += 8
 
 
-def _tcp(w: _Walk, which: Index) -> None:
+def _tcp(w: Packets, which: Index) -> None:
     """Read the flags; the options may be cut, nothing of them is needed."""
     which = w.valid(which, w.byte(which, 12) >> 4 >= 5, Undecodable.TCP_INVALID)
     w.tcp_flags[which] = w.be16(which, 12) & 0x1FF
 
 
-def _routing(w: _Walk, which: Index) -> None:
+def _routing(w: Packets, which: Index) -> None:
     """VRRP begins with version and type, then its group; IGMP has no more than a type."""
     vrrp = w.l4_kind[which] == scalars.VRRP
     w.ports[0, which[vrrp]] &= 15

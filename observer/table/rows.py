@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from observer.table.columns import FLOW_COLUMNS, RowFlag
+from observer.table import scalars
+from observer.table.columns import FLOW_COLUMNS
 
 # The element type differs from column to column: columns.py says which.
 Column = NDArray[Any]
@@ -66,7 +67,7 @@ class Rows:
     def add_detail(self, index: int, detail: object) -> None:
         """Give a row its detail."""
         self.details[index] = detail
-        self.columns["flags"][index] |= RowFlag.DETAIL
+        self.columns["flags"][index] |= scalars.DETAIL
 
     def head(self, count: int) -> "Rows":
         """View the first count rows, without details."""

@@ -11,6 +11,7 @@ import numpy as np
 from observer.table.columns import EventKind, L4Kind, RowFlag
 
 DROP: Final = np.uint8(EventKind.DROP)
+DEBUG: Final = np.uint8(EventKind.DEBUG)
 CAPTURE: Final = np.uint8(EventKind.CAPTURE)
 TRACE: Final = np.uint8(EventKind.TRACE)
 POLICY_VERDICT: Final = np.uint8(EventKind.POLICY_VERDICT)
@@ -24,3 +25,4 @@ VRRP: Final = np.uint8(L4Kind.VRRP)
 ETHERNET: Final = np.uint8(RowFlag.ETHERNET)
 ENCRYPTED: Final = np.uint8(RowFlag.ENCRYPTED)
 SWEPT: Final = np.uint8(RowFlag.SWEPT)
+DETAIL: Final = np.uint8(RowFlag.DETAIL)
