@@ -87,14 +87,18 @@ static __always_inline u32 judge_both(struct __sk_buff *skb, struct passage *pas
 	return drop;
 }
 
-/* Whether the packet that an ICMP error speaks of belongs to a connection. */
+/*
+ * Whether an ICMP error goes to the sender of a packet that belongs to a
+ * connection. (To anybody else it would carry data past the policy.)
+ */
 static __always_inline bool speaks_of_known(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct connection *entry;
 	struct packet inner = {};
 	struct tuple tuple = {};
 
-	if (!parse_inner(skb, packet, &inner))
+	if (!parse_inner(skb, packet, &inner) ||
+	    !address_equal(&inner.source, &packet->destination))
 		return false;
 	tuple_of(&tuple, &inner);
 	entry = connections.lookup(&tuple.key);
@@ -250,10 +254,14 @@ int from_endpoint(struct __sk_buff *skb)
 	drop = parse(skb, &passage.packet);
 	if (drop)
 		return refuse(skb, &passage, passage.from->endpoint_id, drop);
-	if (is_link_control(&passage.packet))
-		return passage.packet.icmp_type == ICMPV6_NEIGHBOUR_SOLICIT
-			       ? answer_solicitation(skb, &passage.packet, passage.from)
-			       : link_control();
+	if (is_link_control(&passage.packet) && stays_on_link(&passage.packet)) {
+		if (pretends_to_route(&passage.packet))
+			return refuse(skb, &passage, passage.from->endpoint_id,
+				      DROP_AT(DROP_FORBIDDEN_ICMPV6_MESSAGE, FILE_ENDPOINT_C));
+		if (passage.packet.icmp_type == ICMPV6_NEIGHBOUR_SOLICIT)
+			return answer_solicitation(skb, &passage.packet, passage.from);
+		return link_control();
+	}
 	if (!source_is_own(&passage.packet, passage.from))
 		return refuse(skb, &passage, passage.from->endpoint_id,
 			      DROP_AT(DROP_INVALID_SOURCE_IP, FILE_ENDPOINT_C));

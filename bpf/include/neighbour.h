@@ -10,6 +10,7 @@
 #ifndef LEAVITT_NEIGHBOUR_H
 #define LEAVITT_NEIGHBOUR_H
 
+#include "identity.h"
 #include "report.h"
 
 #define ARP_OPERATION_REQUEST 1
@@ -139,16 +140,43 @@ static __always_inline int answer_solicitation(struct __sk_buff *skb, const stru
 	return answer(skb, endpoint);
 }
 
+static __always_inline bool is_ipv6_of_the_link(const struct address *address)
+{
+	const __u8 *byte = (const __u8 *)address;
+
+	return byte[0] == 0xff || (byte[0] == 0xfe && (byte[1] & 0xc0) == 0x80);
+}
+
+/*
+ * Talk of the link, which no policy judges. No router passes it on: neighbour
+ * discovery counts only with 255 hops, the rest goes to groups.
+ */
 static __always_inline bool is_link_control(const struct packet *packet)
 {
 	u8 type = packet->icmp_type;
 
 	if (packet->protocol == PROTOCOL_IGMP)
-		return true;
-	if (!packet->ipv6 || packet->protocol != PROTOCOL_ICMPV6)
+		return true; /* parse.h has looked at the destination */
+	if (packet->protocol != PROTOCOL_ICMPV6)
 		return false;
-	return (type >= ICMPV6_LISTENER_FIRST && type <= ICMPV6_REDIRECT) ||
-	       type == ICMPV6_LISTENER_V2;
+	if (type >= ICMPV6_ROUTER_SOLICIT && type <= ICMPV6_REDIRECT)
+		return packet->ttl == HOP_LIMIT_OF_THE_LINK;
+	return ((type >= ICMPV6_LISTENER_FIRST && type <= ICMPV6_LISTENER_LAST) ||
+		type == ICMPV6_LISTENER_V2) &&
+	       is_ipv6_of_the_link(&packet->destination);
+}
+
+/* A pod may write 255 hops to anywhere: what would leave the link is a packet like any other. */
+static __always_inline bool stays_on_link(const struct packet *packet)
+{
+	return packet->protocol == PROTOCOL_IGMP || is_ipv6_of_the_link(&packet->destination) ||
+	       identity_of(&packet->destination) == IDENTITY_HOST;
+}
+
+/* Router advertisements and redirects are not for pods to send. */
+static __always_inline bool pretends_to_route(const struct packet *packet)
+{
+	return packet->icmp_type == ICMPV6_ROUTER_ADVERT || packet->icmp_type == ICMPV6_REDIRECT;
 }
 
 #endif

@@ -59,6 +59,7 @@
 #define ICMPV6_LISTENER_FIRST 130
 #define ICMPV6_LISTENER_LAST 132
 #define ICMPV6_ROUTER_SOLICIT 133
+#define ICMPV6_ROUTER_ADVERT 134
 #define ICMPV6_NEIGHBOUR_SOLICIT 135
 #define ICMPV6_REDIRECT 137
 #define ICMPV6_LISTENER_V2 143
@@ -121,6 +122,12 @@ static __always_inline void ipv6_address(struct address *address, const struct i
 static __always_inline bool address_is_ipv4(const struct address *address)
 {
 	return address->word[0] == 0 && (u32)address->word[1] == (u32)IPV4_MAPPED;
+}
+
+/* 224.0.0.0/4 */
+static __always_inline bool is_ipv4_group(const struct address *address)
+{
+	return (address->word[1] >> 32 & 0xf0) == 0xe0;
 }
 
 static __always_inline bool address_equal(const struct address *a, const struct address *b)
@@ -209,7 +216,9 @@ static __always_inline u32 parse_l4(struct __sk_buff *skb, struct packet *packet
 	case PROTOCOL_SCTP:
 		return parse_ports(skb, packet, 12);
 	case PROTOCOL_IGMP:
-		return 0;
+		if (!packet->ipv6 && is_ipv4_group(&packet->destination))
+			return 0;
+		break;
 	case PROTOCOL_ICMP:
 		if (!packet->ipv6)
 			return parse_icmp(skb, packet);
@@ -328,6 +337,9 @@ static __always_inline u32 parse_ipv6(struct __sk_buff *skb, struct packet *pack
 		return DROP_AT(DROP_INVALID_PACKET, FILE_PARSE_H);
 	ipv6_address(&packet->source, &ip.saddr);
 	ipv6_address(&packet->destination, &ip.daddr);
+	/* ::ffff:a.b.c.d never is on the wire; here it would pass for the IPv4 address */
+	if (address_is_ipv4(&packet->source) || address_is_ipv4(&packet->destination))
+		return DROP_AT(DROP_INVALID_PACKET, FILE_PARSE_H);
 	packet->ipv6 = 1;
 	packet->protocol = ip.nexthdr;
 	packet->ttl = ip.hop_limit;

@@ -1,10 +1,10 @@
 """What a pod asks on its link is answered by the program, and is no flow."""
 
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from tests.kernel.bed import Bed
+from tests.kernel.bed import HOST6, OUTSIDE6, Bed
 from tests.kernel.frames import ICMPV6, IGMP, Frame, arp, checksum, pseudo_header, solicitation
 
 pytestmark = pytest.mark.kernel
@@ -66,6 +66,7 @@ def test_a_solicitation_is_answered(bed: Bed, source: str, option: bool) -> None
             destination=IPv6Address("ff02::2"),
             protocol=ICMPV6,
             icmp_type=133,
+            ttl=255,
         ),
         Frame(
             source=IPv6Address("::"),
@@ -73,6 +74,7 @@ def test_a_solicitation_is_answered(bed: Bed, source: str, option: bool) -> None
             protocol=ICMPV6,
             icmp_type=143,
             payload=bytes(20),
+            ttl=1,
             extension=0,
             options=b"\0\x05\x02\0\0\0\0",
         ),
@@ -82,6 +84,7 @@ def test_a_solicitation_is_answered(bed: Bed, source: str, option: bool) -> None
             protocol=ICMPV6,
             icmp_type=136,
             payload=bytes(16),
+            ttl=255,
         ),
     ],
     ids=["duplicate address detection", "of itself", "router", "MLD from ::", "advertisement"],
@@ -95,6 +98,69 @@ def test_talk_of_the_link_passes_in_silence(bed: Bed, frame: Frame) -> None:
 
 
 def test_igmp_passes_in_silence(bed: Bed) -> None:
-    frame = Frame(source=bed.a.ipv4, destination=bed.b.ipv4, protocol=IGMP, l4=bytes(8)).encode()
-    assert bed.run("from_endpoint", bed.a, frame).verdict == PASS
+    group = IPv4Address("224.0.0.22")
+    frame = Frame(source=bed.a.ipv4, destination=group, protocol=IGMP, l4=bytes(8))
+    assert bed.run("from_endpoint", bed.a, frame.encode()).verdict == PASS
+    assert bed.take() == []
+    bed.run("from_endpoint", bed.a, frame.but(destination=bed.b.ipv4).encode())
+    assert bed.names(1) == ["drop 137"]
+
+
+@pytest.mark.parametrize("kind", [134, 137], ids=["router advertisement", "redirect"])
+def test_a_pod_is_no_router(bed: Bed, kind: int) -> None:
+    frame = Frame(
+        source=IPv6Address("fe80::42"),
+        destination=IPv6Address("ff02::1"),
+        protocol=ICMPV6,
+        icmp_type=kind,
+        payload=bytes(32),
+        ttl=255,
+    )
+    bed.run("from_endpoint", bed.a, frame.encode())
+    assert bed.names(1) == ["drop 176"]
+
+
+@pytest.mark.parametrize("kind", [133, 135, 136, 143])
+def test_talk_of_the_link_that_would_leave_it_is_judged(bed: Bed, kind: int) -> None:
+    """Else a pod could carry data past its policy in neighbour advertisements."""
+    bed.enforce(bed.a, egress=True)
+    frame = Frame(
+        source=bed.a.ipv6,
+        destination=OUTSIDE6,
+        protocol=ICMPV6,
+        icmp_type=kind,
+        payload=bytes(24),
+        ttl=255,
+    )
+    bed.run("from_endpoint", bed.a, frame.encode())
+    assert bed.names(2) == ["verdict egress -133", "drop 133"]
+
+
+def test_talk_that_came_over_a_router_is_judged(bed: Bed) -> None:
+    bed.enforce(bed.a, ingress=True)
+    frame = Frame(
+        source=OUTSIDE6,
+        destination=bed.a.ipv6,
+        protocol=ICMPV6,
+        icmp_type=136,
+        payload=bytes(24),
+        ttl=254,
+    )
+    bed.run("to_endpoint", bed.a, frame.encode())
+    assert bed.names(2) == ["verdict ingress -133", "drop 133"]
+    bed.run("to_endpoint", bed.a, frame.but(source=HOST6, ttl=255).encode())
+    assert bed.take() == []
+
+
+def test_an_answer_to_the_host_passes(bed: Bed) -> None:
+    bed.enforce(bed.a, egress=True)
+    frame = Frame(
+        source=bed.a.ipv6,
+        destination=HOST6,
+        protocol=ICMPV6,
+        icmp_type=136,
+        payload=bytes(16),
+        ttl=255,
+    )
+    assert bed.run("from_endpoint", bed.a, frame.encode()).verdict == PASS
     assert bed.take() == []

@@ -5,7 +5,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from tests.kernel.bed import OUTSIDE, Bed
+from policy.entries import Direction
+from tests.kernel.bed import OUTSIDE, Bed, rule
 from tests.kernel.events import Event
 from tests.kernel.frames import ACK, ICMP, ICMPV6, SYN, TCP, UDP, Frame
 
@@ -203,6 +204,26 @@ def test_an_error_about_nothing_is_judged(bed: Bed) -> None:
     bed.enforce(bed.a, ingress=True)
     bed.a.deliver(inner_error(bed, udp(bed).but(destination=OUTSIDE, source_port=1)))
     assert bed.names(2) == ["verdict ingress -133", "drop 133"]
+
+
+def test_an_error_to_somebody_else_is_judged(bed: Bed) -> None:
+    """Else a pod with one connection could carry data to anywhere in errors about it."""
+    bed.enforce(bed.a, egress=True)
+    bed.rules(bed.a, rule(Direction.EGRESS, identity=bed.b.identity))
+    bed.b.send(udp(bed).reply())
+    bed.events(1)
+    error = inner_error(bed, udp(bed).reply()).but(source=bed.a.ipv4)
+    bed.a.send(error.but(destination=bed.b.ipv4))
+    assert bed.names(1) == ["to-endpoint related"]
+    bed.a.send(error.but(destination=OUTSIDE))
+    assert bed.names(2) == ["verdict egress -133", "drop 133"]
+
+
+@pytest.mark.parametrize("end", ["source", "destination"])
+def test_ipv4_addresses_in_ipv6_are_refused(bed: Bed, end: str) -> None:
+    mapped = ip_address(f"::ffff:{bed.b.ipv4}")
+    bed.a.send(udp(bed, 6).but(**{end: mapped}))
+    assert bed.names(1) == ["drop 134"]
 
 
 def test_two_pings_with_one_id_are_two_connections(bed: Bed) -> None:
