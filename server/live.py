@@ -9,7 +9,7 @@ What is attached stays when this ends: forwarding and verdicts go on without us.
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, aclosing, closing
 from typing import Final
 
 from observer.kernel.datapath import Datapath, DatapathSettings
@@ -91,10 +91,11 @@ def _open_rings(settings: Settings, datapath: Datapath) -> PerfRings:
 
 
 async def _read(rings: PerfRings, node: Node, recorder: Recorder | None) -> None:
-    async for batch in rings.batches():
-        node.pipeline.feed(batch)
-        if recorder is not None:
-            recorder.batch(batch)
+    async with aclosing(rings.batches()) as batches:
+        async for batch in batches:
+            node.pipeline.feed(batch)
+            if recorder is not None:
+                recorder.batch(batch)
 
 
 async def _follow(

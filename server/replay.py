@@ -18,8 +18,8 @@ from server.endpoints import EndpointManager
 from server.errors import ServerError
 from server.losses import LossReports
 from server.node import Node
+from server.playback import replayed
 from server.settings import Settings
-from server.sources import replayed
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ Next: `observer.pipeline`.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -111,8 +111,8 @@ class PerfRings:
             lost=lost,
         )
 
-    async def batches(self) -> AsyncIterator[SampleBatch]:
-        """Yield batches for ever; between two the loop runs at least once. Cancel to stop."""
+    async def batches(self) -> AsyncGenerator[SampleBatch, None]:
+        """Yield batches for ever; between two the loop runs at least once. Close it to stop."""
         loop = asyncio.get_running_loop()
         woken = asyncio.Event()
         for ring in self._rings:

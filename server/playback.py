@@ -1,35 +1,23 @@
-"""Where samples come from: this node's perf rings, or a recording played again.
+"""A recording played again at its own pace, or faster.
 
-Out: `SampleBatch` and, from recordings, the changes of the cluster that happened between them.
+Out: `SampleBatch`, and the cluster changes that happened between them. Next: `server.replay`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from observer.kernel.recording import RecordedChange, Recording
-from observer.kernel.rings import PerfRings
 from observer.samples import SampleBatch
-
-Item = SampleBatch | RecordedChange
-
-
-async def live(rings: PerfRings) -> AsyncIterator[Item]:
-    """Batches of the perf rings, for ever. Cancel to stop."""
-    async for batch in rings.batches():
-        yield batch
 
 
 async def replayed(
-    recording: Recording,
-    *,
-    speed: float | None,
-    clock: Callable[[], float] | None = None,
-) -> AsyncIterator[Item]:
+    recording: Recording, *, speed: float | None
+) -> AsyncIterator[SampleBatch | RecordedChange]:
     """Items of a recording at `speed` times the pace they were recorded at; None: at once.
 
     Flows keep the times they had. Ends with the recording.
     """
-    now = asyncio.get_running_loop().time if clock is None else clock
+    now = asyncio.get_running_loop().time
     started_s = now()
     first_ns: int | None = None
     for item in recording.items():
