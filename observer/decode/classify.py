@@ -116,11 +116,9 @@ def classify(samples: NDArray[np.uint8], words_at: NDArray[np.int64]) -> Classes
     header_length = HEADER_LENGTH.take(shape).astype(np.int64)
     ext_length = _EXT_LENGTH.take(version >> 8)
     packet_at = words_at + (header_length + ext_length >> 3)
-    # Nothing is read outside of the batch, whatever the lengths are; odd ones are looked at later.
-    packet_at.clip(0, len(words) - 8, out=packet_at)
-
-    first = words.take(packet_at + 1)
-    second = words.take(packet_at + 2)
+    # Unknown lengths may point anywhere: clipped here, looked at with care later.
+    first = words.take(packet_at + 1, mode="clip")
+    second = words.take(packet_at + 2, mode="clip")
     start = first >> U64(32)
     is_ipv6 = start & U64(0xF0FFFF) == 0x60DD86
     plain = start & U64(0xFFFFFF) == 0x450008
@@ -164,8 +162,8 @@ def classify(samples: NDArray[np.uint8], words_at: NDArray[np.int64]) -> Classes
 
 def _flags(samples: NDArray[np.uint8], types: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Give the header's flags as far as they make a sample odd."""
-    flags = samples[:, TRACE_FLAGS_AT].copy()
-    np.copyto(flags, samples[:, DROP_FLAGS_AT], where=types == scalars.DROP)
+    is_drop = types == scalars.DROP
+    flags = np.where(is_drop, samples[:, DROP_FLAGS_AT], samples[:, TRACE_FLAGS_AT])
     flags &= _ODD_FLAGS.take(types)
     return flags
 

@@ -97,6 +97,7 @@ class Decoder:
         )
         if odd.places.size:
             put_packets(odd, rows)
+        if odd.foreign.size:
             read_captures(header, np.flatnonzero(types == scalars.CAPTURE), rows)
             sockets = np.flatnonzero(types == scalars.TRACE_SOCK)
             read_sockets(samples[keep][sockets], sockets, rows)

@@ -46,6 +46,9 @@ def _flag_tables() -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
 
 _STARTS_WITH, _TUNNEL = _flag_tables()
 
+_NO_ROWS: Final = np.zeros(0, np.intp)
+_NO_BYTES: Final = np.zeros((0, HEADER_MAX_BYTES), np.uint8)
+
 # The destination stands first in an Ethernet header, the source first in a row.
 _MACS_FROM: Final = np.array([6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5])
 
@@ -165,6 +168,15 @@ def place(
     good = np.flatnonzero(odd.reason == 0)
     places = np.searchsorted(keep, odd.which[good])
     newest = classes.newest[odd.which[good]] & (odd.ext_length[good] == EXT_BYTES)
+    if newest.all():
+        return OddRows(
+            samples=odd,
+            good=good,
+            places=places,
+            foreign=_NO_ROWS,
+            header=_NO_BYTES,
+            ext=_NO_BYTES,
+        )
     foreign = good[~newest]
     base = odd.which[foreign] * SAMPLE_BYTES
     header_length = odd.header_length[foreign]
