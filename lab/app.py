@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 DEFAULT_RUN = "lab"
+DEMO_RUN = "demo"
 NODE_PREFIX = "node/"
 
 
@@ -110,7 +111,9 @@ def _exec(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from lab.demo import run_demo  # the lane and its libraries are of no use to the others
 
-    return asyncio.run(run_demo(duration_s=options.duration, keep=options.keep))
+    run = Run(name=options.run or DEMO_RUN)
+    demo = run_demo(run, port=options.port, duration_s=options.duration, keep=options.keep)
+    return asyncio.run(demo)
 
 
 def _traffic(options: argparse.Namespace) -> int:
@@ -155,6 +158,10 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep", action="store_true", help="leave lab and server running at the end"
     )
+    parser.add_argument(
+        "--port", type=_port, default=4245, help="where the server answers, on 127.0.0.1 (4245)"
+    )
+    parser.add_argument("--run", metavar="ID", help="1 to 8 letters or digits (demo)")
 
 
 def _serve_arguments(parser: argparse.ArgumentParser) -> None:
@@ -194,6 +201,12 @@ def _parser() -> argparse.ArgumentParser:
         action.add_arguments(one)
         one.set_defaults(action=action.do)
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"want a port from 1 to 65535, got {text!r}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

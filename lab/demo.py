@@ -3,7 +3,7 @@
     remove leftovers ─► build the lab ─► hubble-server ─► policy ─► traffic ─► hubble observe
 
 Ends on Ctrl-C, SIGTERM, after a given time, or with its viewer, and takes everything down. It has
-a run of its own, `demo`, so that it neither meets nor disturbs a lab that somebody works with.
+a run and a BPF file system of its own, so that it does not meet a lab that somebody works with.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from api.lane.status import RpcError
 from api.proto.health.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from lab.errors import LabError, ProcessError
 from lab.processes import record
-from lab.runs import Run
 from lab.session import SCENARIOS, build, publish, scenario, take_down
 from lab.traffic import check_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lab.runs import Run
     from lab.session import Lab
 
-RUN = "demo"
 NODE = "lab-1"
-HOST, PORT = "127.0.0.1", 4245
+HOST = "127.0.0.1"
+DEFAULT_PORT = 4245
 """Where the relay will answer once it exists, so that `hubble` works without flags."""
 
 READY_S = 60.0
@@ -47,41 +47,40 @@ VIEWER_STOPPED = {0, 128 + signal.SIGINT, -signal.SIGINT}
 """How the viewer may end when Ctrl-C, which the terminal sends to it too, reaches it first."""
 
 
-async def run_demo(*, duration_s: float | None, keep: bool) -> int:
+async def run_demo(run: Run, *, port: int, duration_s: float | None, keep: bool) -> int:
     """Show the demo until it is stopped. Returns 0; LabError says what went wrong."""
     check_commands()
-    run = Run(name=RUN)
     with run.lock(), _cancelled_by_signals():
         run.remove()  # a demo that was killed may have left a server that still holds the port
-        _check_port_free()
+        _check_port_free(port)
         print("Building the lab …", flush=True)
-        lab = build(scenario("empire"), run, plain=False)
+        lab = build(scenario("empire"), run, plain=False, bpffs=run.own_bpffs)
         try:
-            await _show(lab, duration_s)
+            await _show(lab, port, duration_s)
         finally:
             # Also after an error: what was asked to be kept can then be looked at.
             if not keep:
                 print("\nTaking the lab down …", flush=True)
                 take_down(lab)
     if keep:
-        print(f"\nLab, server and traffic go on, until: {_program('hubble-lab')} down --run {RUN}")
+        print(f"\nLab and server go on, until: {_program('hubble-lab')} down --run {run.name}")
     return 0
 
 
-async def _show(lab: Lab, duration_s: float | None) -> None:
+async def _show(lab: Lab, port: int, duration_s: float | None) -> None:
     """Start one thing after another, and return when the time is over or the viewer has ended."""
     print("Starting hubble-server …", flush=True)
-    lab.start_on_machine("hubble-server", server_command(lab))
+    lab.start_on_machine("hubble-server", server_command(lab, port))
     await _server_ready(lab)
     publish(SCENARIOS / "empire-policy.yaml", lab)
-    lab.start_on_machine("traffic", [_path("hubble-lab"), "traffic", "--run", RUN])
-    print(explanation(), flush=True)
+    lab.start_on_machine("traffic", [_path("hubble-lab"), "traffic", "--run", lab.run.name])
+    print(explanation(port), flush=True)
     with suppress(TimeoutError):
         async with asyncio.timeout(duration_s):
-            await _view(lab)
+            await _view(lab, port)
 
 
-def server_command(lab: Lab) -> list[str]:
+def server_command(lab: Lab, port: int) -> list[str]:
     """Give the command line of the node's server."""
     return [
         _path("hubble-server"),
@@ -89,14 +88,16 @@ def server_command(lab: Lab) -> list[str]:
         *("--cluster-name", "default"),
         *("--state", str(lab.state)),
         *("--netns", str(lab.node_netns(NODE))),
-        *("--listen-address", f"{HOST}:{PORT}"),
+        *("--listen-address", f"{HOST}:{port}"),
         *("--socket-path", str(_socket_path(lab))),
+        *("--bpffs", str(lab.run.own_bpffs)),
     ]
 
 
-def explanation() -> str:
+def explanation(port: int) -> str:
     """Say what one sees, and what to try next to it."""
     hubble, lab = _program("hubble"), _program("hubble-lab")
+    server = "" if port == DEFAULT_PORT else f" --server {HOST}:{port}"
     return f"""
 You see packets between pods, as eBPF programs on their interfaces saw them:
   tiefighter, a ship of the empire, lands on the deathstar           FORWARDED
@@ -104,11 +105,11 @@ You see packets between pods, as eBPF programs on their interfaces saw them:
   both ask kube-system/coredns for names; xwing pings tiefighter     FORWARDED
 
 Try in a second terminal, here:
-  {hubble} status
-  {hubble} observe --last 20
-  {hubble} observe --verdict DROPPED --follow
-  {hubble} observe --from-pod default/xwing
-  {hubble} observe --to-label class=deathstar --last 5 -o json
+  {hubble} status{server}
+  {hubble} observe{server} --last 20
+  {hubble} observe{server} --verdict DROPPED --follow
+  {hubble} observe{server} --from-pod default/xwing
+  {hubble} observe{server} --to-label class=deathstar --last 5 -o json
   {lab} exec xwing -- ping -c 1 10.244.1.21
   {lab} exec tiefighter -- curl -sS -XPOST deathstar/v1/request-landing
   {lab} status
@@ -143,9 +144,11 @@ async def _serves(channel: Channel) -> bool:
     return reply.status == HealthCheckResponse.SERVING
 
 
-async def _view(lab: Lab) -> None:
+async def _view(lab: Lab, port: int) -> None:
     """Show flows on our own output until the viewer ends. ProcessError if a program dies."""
-    viewer = await asyncio.create_subprocess_exec(_path("hubble"), "observe", "--follow")
+    # The server is named: the user's own configuration may know another one.
+    command = [_path("hubble"), "observe", "--follow", "--server", f"{HOST}:{port}"]
+    viewer = await asyncio.create_subprocess_exec(*command)
     record(lab.run.processes, viewer.pid, "viewer")
     try:
         while viewer.returncode is None:
@@ -179,15 +182,15 @@ def _cancelled_by_signals() -> Iterator[None]:
         yield
 
 
-def _check_port_free() -> None:
+def _check_port_free(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, PORT))
+            probe.bind((HOST, port))
         except OSError as error:
             raise LabError(
-                f"listen on {HOST}:{PORT}: {error.strerror}; another hubble-server, relay or"
-                " port-forward has it: end that first"
+                f"listen on {HOST}:{port}: {error.strerror}; another hubble-server, relay or"
+                " port-forward has it: end that, or give another --port"
             ) from None
 
 

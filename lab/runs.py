@@ -2,12 +2,13 @@
 
 /run/leavitt-lab/<run>.lock     held by the process that owns, builds or removes the run
 /run/leavitt-lab/<run>/
-    run.json                    its nodes, and whether it is plain
+    run.json                    where BPF programs of its nodes may be pinned
     up                          there once the lab is complete
     state/                      the Kubernetes objects, for `hubble-server --state`
     etc/<netns>/                resolv.conf and nsswitch.conf as that pod sees them
     processes/<pid>             what was started, see `processes`
     logs/<name>.log             what it printed
+    bpf/                        a BPF file system of its own, if its server uses one
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from lab.errors import NetworkError, RunError
-from lab.namespaces import netns_names
+from lab.namespaces import netns_names, unmount
 from lab.network import delete_namespaces
 from lab.processes import end, members, recorded
 from lab.topology import prefix
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 RUNS_FOLDER = Path("/run/leavitt-lab")
 BPFFS = Path("/sys/fs/bpf")
+"""Where a server pins its programs unless it is told otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +74,23 @@ class Run:
         return self.folder / "etc"
 
     @property
+    def own_bpffs(self) -> Path:
+        """A place for a BPF file system that nobody else uses, and that goes with the run."""
+        return self.folder / "bpf"
+
+    @property
     def is_up(self) -> bool:
         """Whether the lab was built completely and not taken down since."""
         return (self.folder / "up").exists()
 
-    def begin(self, node_names: Sequence[str], *, plain: bool) -> None:
-        """Make the folder; from here on `remove` finds everything the run leaves."""
+    def begin(self, pins: Sequence[Path]) -> None:
+        """Make the folder; from here on `remove` finds everything the run leaves.
+
+        `pins` are the folders in which the servers of its nodes pin their BPF programs.
+        """
         for folder in (self.state, self.processes, self.logs, self.etc):
             folder.mkdir(parents=True)
-        about = {"nodes": list(node_names), "plain": plain}
+        about = {"pins": [str(folder) for folder in pins]}
         (self.folder / "run.json").write_text(json.dumps(about))
 
     def complete(self) -> None:
@@ -93,8 +103,10 @@ class Run:
         known = recorded(self.processes) if self.processes.is_dir() else []
         end([*known, *members(own_netns_names)])
         delete_namespaces(prefix(self.name))
-        for node_name in self._nodes_with_pins():
-            shutil.rmtree(BPFFS / "leavitt" / node_name, ignore_errors=True)
+        for pins in self._pins():
+            shutil.rmtree(pins, ignore_errors=True)
+        if self.own_bpffs.is_mount():
+            unmount(self.own_bpffs)
         if self.folder.exists():
             shutil.rmtree(self.folder)
 
@@ -134,13 +146,12 @@ class Run:
                     return file
             file.close()
 
-    def _nodes_with_pins(self) -> list[str]:
-        """Name the nodes whose datapath may be pinned; a plain lab never had one."""
+    def _pins(self) -> list[Path]:
         try:
             about = json.loads((self.folder / "run.json").read_text())
         except (OSError, ValueError):
-            return []
-        return [] if about["plain"] else list(about["nodes"])
+            return []  # it was never begun, or cut short before anything was pinned
+        return [Path(folder) for folder in about["pins"]]
 
 
 def existing_runs() -> list[Run]:

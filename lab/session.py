@@ -23,7 +23,7 @@ from lab.objects import read_objects
 from lab.pod_files import write_pod_files
 from lab.processes import record
 from lab.readiness import wait_ready
-from lab.runs import Run, require_root
+from lab.runs import BPFFS, Run, require_root
 from lab.topology import build_topology
 from lab.wiring import plan
 
@@ -166,17 +166,18 @@ def scenario(name: str) -> Path:
     return path
 
 
-def build(file: Path, run: Run, *, plain: bool) -> Lab:
+def build(file: Path, run: Run, *, plain: bool, bpffs: Path = BPFFS) -> Lab:
     """Build a lab from a scenario file and return when it is ready. The caller holds the lock.
 
     What an earlier run of the same name left is removed first; on failure, so is what was built.
+    `bpffs` is where its servers will pin programs; a plain lab has no servers.
     """
     require_root()
     topology = build_topology(read_objects(file), run.name)
     run.remove()
     lab = Lab(run, topology)
     try:
-        run.begin([node.name for node in topology.nodes], plain=plain)
+        run.begin([] if plain else [bpffs / "leavitt" / node.name for node in topology.nodes])
         publish(file, lab)
         apply(plan(topology, plain=plain))
         write_pod_files(topology, read_objects(file), run)

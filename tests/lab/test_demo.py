@@ -19,30 +19,37 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """A demo that does not meet one that is going on: with a run and a port of its own."""
+def run() -> Iterator[Run]:
+    """A demo that does not meet one that is going on."""
     run = Run(name=f"d{os.getpid()}"[:8])
-    monkeypatch.setattr(demo, "RUN", run.name)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        monkeypatch.setattr(demo, "PORT", free.getsockname()[1])
     yield run
     run.remove()
 
 
+@pytest.fixture
+def demo_arguments(run: Run) -> list[str]:
+    with socket.create_server((demo.HOST, 0)) as free:
+        port = free.getsockname()[1]
+    return ["demo", "--run", run.name, "--port", str(port)]
+
+
 @pytest.mark.e2e
 def test_a_taken_port_is_named(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", demo.PORT)):
-        assert main(["demo"]) == 1
+    with socket.create_server((demo.HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["demo", "--run", run.name, "--port", str(port)]) == 1
 
-    problem = f"hubble-lab: listen on 127.0.0.1:{demo.PORT}: Address already in use; "
+    problem = f"hubble-lab: listen on 127.0.0.1:{port}: Address already in use; "
     assert capsys.readouterr().err.startswith(problem)
     assert not run.folder.exists()
 
 
 @pytest.mark.e2e
-def test_another_demo_going_on_is_named(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_demo_going_on_is_named(
+    run: Run, demo_arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with run.lock():
-        assert main(["demo"]) == 1
+        assert main(demo_arguments) == 1
 
     problem = f"hubble-lab: run {run.name} is in use by process {os.getpid()}\n"
     assert capsys.readouterr().err == problem
@@ -51,6 +58,7 @@ def test_another_demo_going_on_is_named(run: Run, capsys: pytest.CaptureFixture[
 @pytest.mark.e2e
 def test_a_server_that_fails_is_quoted_and_the_lab_taken_down(
     run: Run,
+    demo_arguments: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -60,7 +68,7 @@ def test_a_server_that_fails_is_quoted_and_the_lab_taken_down(
     server.chmod(0o755)
     monkeypatch.setattr(demo, "_path", lambda name: str(tmp_path / name))
 
-    assert main(["demo"]) == 1
+    assert main(demo_arguments) == 1
 
     assert capsys.readouterr().err == (
         "hubble-lab: hubble-server ended with status 3: no BPF here: lab-1\n"
@@ -71,11 +79,11 @@ def test_a_server_that_fails_is_quoted_and_the_lab_taken_down(
 
 @pytest.mark.e2e
 def test_a_missing_command_is_named_with_its_package(
-    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    demo_arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("lab.traffic.SEARCH_PATH", "/nowhere")
 
-    assert main(["demo"]) == 1
+    assert main(demo_arguments) == 1
 
     problem = "hubble-lab: find curl: not found; install it: apt-get install curl\n"
     assert capsys.readouterr().err == problem
@@ -85,7 +93,9 @@ def test_what_to_try_can_be_typed_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(demo.__file__).parents[1])
     monkeypatch.setattr("sys.executable", str(Path.cwd() / ".venv/bin/python"))
 
-    lines = [line.strip() for line in demo.explanation().splitlines()]
+    usual = [line.strip() for line in demo.explanation(4245).splitlines()]
+    other = [line.strip() for line in demo.explanation(5000).splitlines()]
 
-    assert ".venv/bin/hubble observe --verdict DROPPED --follow" in lines
-    assert ".venv/bin/hubble-lab status" in lines
+    assert ".venv/bin/hubble observe --verdict DROPPED --follow" in usual
+    assert ".venv/bin/hubble-lab status" in usual
+    assert ".venv/bin/hubble observe --server 127.0.0.1:5000 --last 20" in other

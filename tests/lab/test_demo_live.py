@@ -1,4 +1,4 @@
-"""The whole demo as a user sees it: server, policy, traffic and viewer, on the port of `hubble`."""
+"""The whole demo as a user sees it: server, policy, traffic and viewer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from lab.namespaces import netns_names
 from lab.processes import recorded
-from lab.runs import BPFFS, Run
+from lab.runs import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 LAB = str(Path(sys.executable).with_name("hubble-lab"))
-RUN = Run(name="demo")
+RUN = Run(name=f"l{os.getpid()}"[:8])
+PORT = 20_000 + os.getpid() % 10_000
+DEMO = [LAB, "demo", "--run", RUN.name, "--port", str(PORT)]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +36,7 @@ def _nothing_stays() -> Iterator[None]:
 @contextmanager
 def demo() -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [LAB, "demo"],
+        DEMO,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -78,7 +80,7 @@ def test_shows_what_is_allowed_and_what_is_denied_and_ends_on_ctrl_c() -> None:
     assert "Traceback" not in rest
     assert netns_names(f"lv{RUN.name}-") == []
     assert not RUN.folder.exists()
-    assert not (BPFFS / "leavitt" / "lab-1").exists()
+    assert str(RUN.own_bpffs) not in Path("/proc/self/mounts").read_text()
 
 
 def test_starts_again_after_it_was_killed_and_ends_by_itself() -> None:
@@ -89,7 +91,7 @@ def test_starts_again_after_it_was_killed_and_ends_by_itself() -> None:
     assert {one.name for one in left} >= {"hubble-server", "traffic"}
 
     again = subprocess.run(
-        [LAB, "demo", "--duration", "5"], capture_output=True, text=True, timeout=60, check=False
+        [*DEMO, "--duration", "5"], capture_output=True, text=True, timeout=60, check=False
     )
 
     assert again.returncode == 0, again.stderr

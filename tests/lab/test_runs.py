@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from lab import runs
 from lab.errors import RunError
 from lab.runs import Run, existing_runs, find_run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +43,7 @@ def test_a_run_can_be_owned_again_and_leaves_no_lock(runs_folder: Path) -> None:
 
 def test_a_run_that_stays_keeps_its_lock(runs_folder: Path) -> None:
     with Run(name="a").lock():
-        Run(name="a").begin([], plain=True)
+        Run(name="a").begin([])
 
     assert (runs_folder / "a.lock").exists()
 
@@ -53,9 +51,9 @@ def test_a_run_that_stays_keeps_its_lock(runs_folder: Path) -> None:
 def test_the_only_run_needs_no_name() -> None:
     with pytest.raises(RunError, match="no lab is up"):
         find_run(None)
-    Run(name="a").begin([], plain=True)
+    Run(name="a").begin([])
     assert find_run(None) == Run(name="a")
-    Run(name="b").begin([], plain=True)
+    Run(name="b").begin([])
     assert existing_runs() == [Run(name="a"), Run(name="b")]
     with pytest.raises(RunError, match="say --run with one of a, b"):
         find_run(None)
@@ -66,23 +64,32 @@ def test_the_only_run_needs_no_name() -> None:
 
 def test_is_up_only_once_it_is_complete() -> None:
     run = Run(name="a")
-    run.begin(["one"], plain=False)
+    run.begin([])
     assert not run.is_up
     run.complete()
     assert run.is_up
 
 
-@pytest.mark.parametrize(("plain", "left"), [(False, ["two"]), (True, ["one", "two"])])
-def test_removes_its_own_nodes_pins(
-    plain: bool, left: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runs, "BPFFS", tmp_path / "bpf")
+def test_removes_its_own_pins(tmp_path: Path) -> None:
     for node in ("one", "two"):
-        (tmp_path / "bpf" / "leavitt" / node / "v1").mkdir(parents=True)
+        (tmp_path / "bpf" / node / "v1").mkdir(parents=True)
     run = Run(name="zzunit")
-    run.begin(["one"], plain=plain)
+    run.begin([tmp_path / "bpf" / "one"])
 
     run.remove()
 
-    assert sorted(path.name for path in (tmp_path / "bpf" / "leavitt").iterdir()) == left
+    assert [path.name for path in (tmp_path / "bpf").iterdir()] == ["two"]
     assert not run.folder.exists()
+
+
+@pytest.mark.e2e
+def test_removes_its_own_bpf_file_system() -> None:
+    run = Run(name="zzunit")
+    run.begin([run.own_bpffs / "leavitt" / "one"])
+    run.own_bpffs.mkdir()
+    subprocess.run(["mount", "-t", "bpf", "bpf", run.own_bpffs], check=True)
+
+    run.remove()
+
+    assert not run.folder.exists()
+    assert str(run.own_bpffs) not in Path("/proc/self/mounts").read_text()
