@@ -391,6 +391,18 @@ async def test_a_peer_that_never_reads_is_bounded(serve: Serve, bed: Bed) -> Non
     await asyncio.wait_for(bed.stopped.wait(), 5)
 
 
+async def test_stopping_does_not_wait_for_a_peer_that_never_reads(serve: Serve, bed: Bed) -> None:
+    server, address = await serve()
+    async with Peer(address) as peer:
+        peer.stop_reading()
+        peer.hello(struct.pack(">HI", 4, 2**31 - 1))
+        peer.writer.write(http2(WINDOW, 0, 0, struct.pack(">I", 2**30)))
+        peer.request(1, (":path", "/test.Lane/Endless"), data=frame(b""))
+        await produced_stands_still(bed)
+        await server.stop(0)
+        assert server.statistics().connections_open == 0
+
+
 async def produced_stands_still(bed: Bed) -> None:
     """Wait until the handler was started and no longer gets rid of batches."""
     await asyncio.wait_for(bed.started.wait(), 5)
