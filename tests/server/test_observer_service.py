@@ -1,0 +1,159 @@
+"""The Observer service over a real connection, on a node that has seen the recorded mix."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from api.lane.client import Channel
+from api.lane.server import Server
+from api.lane.service import service_methods
+from api.lane.status import Code, RpcError
+from api.proto.flow.flow_pb2 import FlowFilter, Verdict
+from api.proto.leavitt.flow_details_pb2 import FlowDetails
+from api.proto.observer import observer_pb2 as pb
+from api.version import STATUS_VERSION
+from bench.workload import SyntheticNode
+from server.node import Node, build_node
+from server.settings import Settings
+
+GET_FLOWS = "/observer.Observer/GetFlows"
+ROWS = 500
+
+
+@pytest.fixture
+def node() -> Node:
+    made = build_node(Settings(node_name="n1", cluster_name="c1", event_buffer_capacity=1023))
+    traffic = SyntheticNode(7)
+    for number, endpoint in enumerate(traffic.endpoints):
+        for ipv6 in (False, True):
+            made.book.set_endpoint(traffic.address(number, ipv6=ipv6), endpoint)
+    made.pipeline.feed(traffic.batch(ROWS))
+    return made
+
+
+@pytest.fixture
+async def channel(node: Node, tmp_path: Path) -> AsyncIterator[Channel]:
+    observer = pb.DESCRIPTOR.services_by_name["Observer"]
+    server = Server(
+        service_methods(observer, node.service),
+        initial_metadata=(("hubble-server-version", "1.2.3"),),
+    )
+    channel = Channel(await server.listen(f"unix://{tmp_path}/hubble.sock"))
+    yield channel
+    await channel.close()
+    await server.stop(0)
+
+
+async def get_flows(
+    channel: Channel, request: pb.GetFlowsRequest, **metadata: str
+) -> list[pb.GetFlowsResponse]:
+    found: list[pb.GetFlowsResponse] = []
+    pairs = tuple((key.replace("_", "-"), value) for key, value in metadata.items())
+    async with channel.server_stream(GET_FLOWS, request, metadata=pairs) as stream:
+        async for batch in stream.batches():
+            found.extend(pb.GetFlowsResponse.FromString(message) for message in batch)
+        assert ("hubble-server-version", "1.2.3") in stream.initial_metadata
+    return found
+
+
+async def test_whole_table_in_order(channel: Channel, node: Node) -> None:
+    responses = await get_flows(channel, pb.GetFlowsRequest())
+    flows = [response.flow for response in responses if response.HasField("flow")]
+    assert len(flows) == node.table.statistics().rows
+    times = [flow.time.ToNanoseconds() for flow in flows]
+    assert times == sorted(times)
+    assert {flow.node_name for flow in flows} == {"c1/n1"}
+    assert len({flow.uuid for flow in flows}) == len(flows)
+    assert all(flow.emitter.name and flow.emitter.version for flow in flows)
+
+
+async def test_filters_and_number(channel: Channel) -> None:
+    request = pb.GetFlowsRequest(number=3, whitelist=[FlowFilter(verdict=[Verdict.DROPPED])])
+    responses = await get_flows(channel, request)
+    assert [response.flow.verdict for response in responses] == [Verdict.DROPPED] * 3
+
+
+async def test_details_only_for_who_asks(channel: Channel) -> None:
+    request = pb.GetFlowsRequest(number=50)
+    plain = await get_flows(channel, request)
+    detailed = await get_flows(channel, request, leavitt_details="1")
+    assert not any(response.flow.HasField("extensions") for response in plain)
+    details = FlowDetails()
+    packets = 0
+    for response in detailed:
+        assert response.flow.extensions.Unpack(details)
+        packets += details.packets
+    assert packets > 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "text"),
+    [
+        (
+            pb.GetFlowsRequest(first=True, follow=True),
+            Code.INVALID_ARGUMENT,
+            "first cannot be specified with follow",
+        ),
+        (
+            pb.GetFlowsRequest(whitelist=[FlowFilter(source_ip=["x"])]),
+            Code.UNKNOWN,
+            'invalid IP address "x" in filter',
+        ),
+        (
+            pb.GetFlowsRequest(field_mask={"paths": ["nonsense"]}),
+            None,
+            "nonsense",
+        ),
+        (
+            pb.GetFlowsRequest(since=Timestamp(seconds=1 << 60)),
+            None,
+            "",
+        ),
+    ],
+    ids=["first-follow", "filter", "mask", "since"],
+)
+async def test_bad_requests(
+    channel: Channel, request_: pb.GetFlowsRequest, code: Code | None, text: str
+) -> None:
+    with pytest.raises(RpcError) as raised:
+        await get_flows(channel, request_)
+    assert text in raised.value.message
+    assert raised.value.code is code or code is None
+    assert raised.value.message != "internal error"
+
+
+async def test_status(channel: Channel, node: Node) -> None:
+    status = await channel.unary(
+        "/observer.Observer/ServerStatus", pb.ServerStatusRequest(), pb.ServerStatusResponse
+    )
+    rows = node.table.statistics().rows
+    assert (status.num_flows, status.max_flows, status.seen_flows) == (rows, 1023, rows)
+    assert status.version == STATUS_VERSION
+    assert status.uptime_ns > 0
+    assert not status.HasField("num_connected_nodes")
+
+
+async def test_seen_flows_go_on_when_the_table_is_full(channel: Channel, node: Node) -> None:
+    for batch in (SyntheticNode(8).batch(ROWS), SyntheticNode(9).batch(ROWS)):
+        node.pipeline.feed(batch)
+    status = await channel.unary(
+        "/observer.Observer/ServerStatus", pb.ServerStatusRequest(), pb.ServerStatusResponse
+    )
+    assert status.num_flows == 1023
+    assert status.seen_flows > 1023
+
+
+async def test_namespaces_and_nodes(channel: Channel) -> None:
+    answer = await channel.unary(
+        "/observer.Observer/GetNamespaces", pb.GetNamespacesRequest(), pb.GetNamespacesResponse
+    )
+    names = [namespace.namespace for namespace in answer.namespaces]
+    assert names == sorted(set(names))
+    assert {namespace.cluster for namespace in answer.namespaces} == {"c1"}
+    with pytest.raises(RpcError, match="GetNodes not implemented") as raised:
+        await channel.unary(
+            "/observer.Observer/GetNodes", pb.GetNodesRequest(), pb.GetNodesResponse
+        )
+    assert raised.value.code is Code.UNIMPLEMENTED
