@@ -1,15 +1,15 @@
 """A command line in this process, and a server for it to talk to."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from google.protobuf import json_format
 
 from api.lane.call import Call
-from api.lane.metadata import Metadata
 from api.lane.server import Server
 from api.lane.service import service_methods
 from api.lane.status import RpcError
@@ -28,6 +28,9 @@ from api.proto.observer.observer_pb2 import (
     ServerStatusResponse,
 )
 from cli.surroundings import Output, Surroundings
+
+if TYPE_CHECKING:
+    from api.lane.metadata import Metadata
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW_NS = 1_772_600_767_000_000_000  # 2026-03-04T05:06:07Z
@@ -88,23 +91,26 @@ class Hubble:
 
     messages: list[bytes] = field(default_factory=list)
     error: RpcError | None = None
-    health: HealthCheckResponse.ServingStatus.ValueType = HealthCheckResponse.SERVING
+    health: int = HealthCheckResponse.SERVING
     status: ServerStatusResponse = field(default_factory=ServerStatusResponse)
     nodes: GetNodesResponse = field(default_factory=GetNodesResponse)
     namespaces: GetNamespacesResponse = field(default_factory=GetNamespacesResponse)
     requests: list[GetFlowsRequest] = field(default_factory=list)
-    metadata: list[Metadata] = field(default_factory=list)
+    forward: Callable[[Call, GetFlowsRequest], AsyncIterator[Framed]] | None = None
+    """Answers GetFlows before the messages do."""
     asked_health: list[str] = field(default_factory=list)
     address: str = ""
 
     async def get_flows(self, call: Call, request: GetFlowsRequest) -> AsyncIterator[Framed]:
         """Send the messages, then the error if there is one."""
         self.requests.append(request)
-        self.metadata.append(call.metadata)
+        if self.forward is not None:
+            async for chunk in self.forward(call, request):
+                yield chunk
         framed = [frame(message) for message in self.messages]
         for start in range(0, len(framed), 256):
-            chunk = framed[start : start + 256]
-            yield Framed(b"".join(chunk), len(chunk))
+            joined = framed[start : start + 256]
+            yield Framed(b"".join(joined), len(joined))
         if self.error is not None:
             raise self.error
 
@@ -123,7 +129,7 @@ class Hubble:
     async def check(self, _: Call, request: HealthCheckRequest) -> HealthCheckResponse:
         """Send the health."""
         self.asked_health.append(request.service)
-        return HealthCheckResponse(status=self.health)
+        return HealthCheckResponse.FromString(bytes((0x08, self.health)))  # also of no name
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """Each filter flag alone: what it asks for, and what it refuses."""
 
+from typing import Any
+
 import pytest
 from google.protobuf import json_format
 
 from cli.filters.rows import EXCLUSIVE, ROWS
 from cli.filters.tracker import FilterFlags
-
-SOURCE, DESTINATION = "source_{}", "destination_{}"
 
 
 def both(field: str, sent: object) -> list[dict[str, object]]:
@@ -27,6 +27,10 @@ def once(name: str, text: str, field: str, sent: object) -> dict[str, tuple[str,
     return {name: (text, [{field: [sent]}])}
 
 
+def sub_type(kind: int, number: int) -> dict[str, object]:
+    return {"type": kind, "match_sub_type": True, "sub_type": number}
+
+
 CASES: dict[str, tuple[str, object]] = {
     **ends("pod", "pod", "a/b", "a/b"),
     **ends("label", "label", "class=xwing", "class=xwing"),
@@ -45,9 +49,7 @@ CASES: dict[str, tuple[str, object]] = {
     "to-all-namespaces": ("true", [{"destination_pod": ["/"]}]),
     **once("verdict", "DROPPED", "verdict", "DROPPED"),
     **once("protocol", "udp", "protocol", "udp"),
-    **once(
-        "type", "trace:to-stack", "event_type", {"type": 4, "match_sub_type": True, "sub_type": 3}
-    ),
+    **once("type", "trace:to-stack", "event_type", sub_type(4, 3)),
     **once("drop-reason-desc", "POLICY_DENIED", "drop_reason_desc", "POLICY_DENIED"),
     **once("traffic-direction", "Egress", "traffic_direction", "EGRESS"),
     **once("tcp-flags", "syn,ACK", "tcp_flags", {"SYN": True, "ACK": True}),
@@ -72,7 +74,7 @@ CASES: dict[str, tuple[str, object]] = {
 }
 
 
-def asked(*flags: tuple[str, str]) -> list[object]:
+def asked(*flags: tuple[str, str]) -> list[dict[str, Any]]:
     filters = FilterFlags()
     for name, text in flags:
         filters.take(name, text)
@@ -95,9 +97,9 @@ MORE = {
     "a type without sub-type": ("type", "l7", {"type": 129}),
     "a type by number": ("type", "129", {"type": 129}),
     "sub-types of agent are the monitor's": (
-        "type", "agent:policy-updated", {"type": 130, "match_sub_type": True, "sub_type": 5},
+        "type", "agent:policy-updated", sub_type(130, 5),
     ),
-    "a sub-type by number": ("type", "drop:133", {"type": 1, "match_sub_type": True, "sub_type": 133}),
+    "a sub-type by number": ("type", "drop:133", sub_type(1, 133)),
     "upper half wraps": ("type", "4294967295", {"type": -1}),
     "a workload of any kind": ("workload", "x", {"name": "x"}),
     "a kind of any name": ("workload", "StatefulSet/", {"kind": "StatefulSet"}),
@@ -133,26 +135,34 @@ REFUSED = [
     (
         "identity",
         "WORLD",
-        "invalid security identity, expected one of [host world unmanaged health init "
-        "remote-node kube-apiserver ingress world-ipv4 world-ipv6 11] or a numeric value",
+        (
+            "invalid security identity, expected one of [host world unmanaged health init "
+            "remote-node kube-apiserver ingress world-ipv4 world-ipv6 11] or a numeric value"
+        ),
     ),
     (
         "type",
         "foo",
-        "unable to parse type 'foo', not a known type name and unable to parse as numeric "
-        'value: strconv.ParseUint: parsing "foo": invalid syntax',
+        (
+            "unable to parse type 'foo', not a known type name and unable to parse as numeric "
+            'value: strconv.ParseUint: parsing "foo": invalid syntax'
+        ),
     ),
     (
         "type",
         "trace:foo",
-        "unable to parse event sub-type 'foo', not a known sub-type name and unable to parse "
-        'as numeric value: strconv.ParseUint: parsing "foo": invalid syntax',
+        (
+            "unable to parse event sub-type 'foo', not a known sub-type name and unable to parse "
+            'as numeric value: strconv.ParseUint: parsing "foo": invalid syntax'
+        ),
     ),
     (
         "type",
         "drop:to-stack",
-        "unable to parse event sub-type 'to-stack', not a known sub-type name and unable to "
-        'parse as numeric value: strconv.ParseUint: parsing "to-stack": invalid syntax',
+        (
+            "unable to parse event sub-type 'to-stack', not a known sub-type name and unable to "
+            'parse as numeric value: strconv.ParseUint: parsing "to-stack": invalid syntax'
+        ),
     ),
 ]
 

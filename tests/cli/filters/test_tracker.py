@@ -3,6 +3,7 @@
 import pytest
 from google.protobuf import json_format
 
+from api.proto.flow.flow_pb2 import FlowFilter
 from cli.errors import UsageError
 from cli.filters.tracker import FilterFlags
 
@@ -17,7 +18,7 @@ def lists(flags: Flags) -> tuple[list[object], list[object]]:
     return _plain(allow), _plain(deny)
 
 
-def _plain(filters: list) -> list[object]:
+def _plain(filters: list[FlowFilter]) -> list[object]:
     return [json_format.MessageToDict(each, preserving_proto_field_name=True) for each in filters]
 
 
@@ -76,12 +77,12 @@ def test_groups_count_within_one_list() -> None:
 
 
 def test_not_twice() -> None:
-    with pytest.raises(ValueError, match="^consecutive --not statements$"):
+    with pytest.raises(ValueError, match=r"^consecutive --not statements$"):
         lists([("not", "true"), ("not", "true")])
 
 
 def test_not_at_the_end() -> None:
-    with pytest.raises(UsageError, match="^trailing --not found in the arguments$"):
+    with pytest.raises(UsageError, match=r"^trailing --not found in the arguments$"):
         lists([("ip", "1.1.1.1"), ("not", "true")])
 
 

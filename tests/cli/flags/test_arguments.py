@@ -43,8 +43,19 @@ def test_typed_beats_environment() -> None:
         ("HUBBLE_OUTPUT", "json", "output", "compact"),
     ],
 )
-def test_environment(variable: str, text: str, flag: str, value: object) -> None:
-    assert arguments(**{variable: text})._typed(flag, type(value)) == value
+def test_environment(
+    variable: str, text: str, flag: str, value: bool | int | str | tuple[str, ...]
+) -> None:
+    values = arguments(**{variable: text})
+    match value:
+        case bool():
+            assert values.on(flag) is value
+        case int():
+            assert values.number(flag) == value
+        case str():
+            assert values.text(flag) == value
+        case tuple():
+            assert values.texts(flag) == value
 
 
 def test_bad_environment_names_the_variable() -> None:

@@ -4,7 +4,9 @@ The fixtures are one response each: packets, replies, drops, verdicts, HTTP, DNS
 addresses without names, names without addresses, escapes, losses and node states.
 """
 
-from pathlib import Path
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,7 +15,12 @@ from cli.flags.arguments import Arguments
 from cli.flags.scan import flags_of
 from cli.printers.choice import flow_printer, output_format
 
-CASES = {
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Screen
+
+CASES: dict[str, list[str]] = {
     "compact": [],
     "compact_colored": ["--color", "always", "--print-node-name", "--print-policy-names"],
     "compact_plain_names": ["--ip-translation=false"],
@@ -26,7 +33,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("batch_size", [1, 100])
 def test_prints_every_kind(
-    name: str, batch_size: int, golden: Path, responses: list[bytes], screen
+    name: str, batch_size: int, golden: Path, responses: list[bytes], screen: Screen
 ) -> None:
     arguments = Arguments(CASES[name], flags_of(FLOWS))
     arguments.read()
@@ -39,7 +46,7 @@ def test_prints_every_kind(
     assert screen.err == (golden / f"{name}.err").read_text()
 
 
-def test_numeric_shows_addresses(responses: list[bytes], screen) -> None:
+def test_numeric_shows_addresses(responses: list[bytes], screen: Screen) -> None:
     arguments = Arguments(["--numeric"], flags_of(FLOWS))
     arguments.read()
     printer = flow_printer("compact", arguments, screen.surroundings())
@@ -49,7 +56,7 @@ def test_numeric_shows_addresses(responses: list[bytes], screen) -> None:
     )
 
 
-def test_silent_errors_hide_node_states(responses: list[bytes], screen) -> None:
+def test_silent_errors_hide_node_states(responses: list[bytes], screen: Screen) -> None:
     arguments = Arguments(["-s"], flags_of(FLOWS))
     arguments.read()
     flow_printer("compact", arguments, screen.surroundings()).batch(responses)
@@ -57,14 +64,14 @@ def test_silent_errors_hide_node_states(responses: list[bytes], screen) -> None:
 
 
 @pytest.mark.parametrize("output", ["compact", "dict", "json"])
-def test_an_answer_of_no_known_kind_prints_nothing(output: str, screen) -> None:
+def test_an_answer_of_no_known_kind_prints_nothing(output: str, screen: Screen) -> None:
     arguments = Arguments([], flags_of(FLOWS))
     arguments.read()
     printer = flow_printer(output, arguments, screen.surroundings())
     assert printer.batch([b""]) + printer.finish() == ""
 
 
-def test_a_table_without_flows_is_empty(screen) -> None:
+def test_a_table_without_flows_is_empty(screen: Screen) -> None:
     arguments = Arguments([], flags_of(FLOWS))
     arguments.read()
     assert flow_printer("table", arguments, screen.surroundings()).finish() == ""
@@ -88,7 +95,7 @@ def test_when_lines_are_colored(
     environ: dict[str, str],
     colored: bool,
     responses: list[bytes],
-    screen,
+    screen: Screen,
 ) -> None:
     arguments = Arguments(["--color", word], flags_of(FLOWS))
     arguments.read()

@@ -23,6 +23,7 @@ from api.proto.observer.observer_pb2 import (
 from cli.wirejson.flows import FlowLines
 from cli.wirejson.writer import Writers
 
+# upb's descriptors are not of the types declared for them, hence Any.
 STRINGS = ("", "x", "10.0.0.1", "<a>&\"\\'\n\r\t\x00\x1f\x7f", "é\u2028\u2029🐝", "k8s:app=x")
 MESSAGES = (GetFlowsResponse, FlowFilter, ServerStatusResponse, GetNodesResponse, ExportEvent)
 
@@ -41,7 +42,7 @@ def fill(message: Message, rng: random.Random, depth: int = 0) -> None:
             setattr(message, field.name, scalar(field, rng))
 
 
-def fill_message(message: Message, field: Any, rng: random.Random, depth: int) -> None:
+def fill_message(message: Any, field: Any, rng: random.Random, depth: int) -> None:  # noqa: ANN401
     if field.message_type.full_name == "google.protobuf.Any":
         message.extensions.Pack(FlowDetails(bytes=rng.getrandbits(40), packets=3))
     elif field.message_type.full_name == "google.protobuf.Timestamp":
@@ -57,7 +58,7 @@ def fill_message(message: Message, field: Any, rng: random.Random, depth: int) -
         fill(inner, rng, depth + 1)
 
 
-def scalar(field: Any, rng: random.Random) -> object:
+def scalar(field: Any, rng: random.Random) -> object:  # noqa: ANN401
     match field.type:
         case FieldDescriptor.TYPE_STRING:
             return rng.choice(STRINGS)
