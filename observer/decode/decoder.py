@@ -54,9 +54,11 @@ class Decoder:
         classes = classify(batch.samples, self._words_at[: len(batch)])
         kept = classes.plain.copy()
         which = np.flatnonzero(~kept)
-        odd = decode_odd(batch.samples, classes, which)
-        kept[which] = odd.reason == 0
-        self._count(odd.reason)
+        odd = None
+        if which.size:
+            odd = decode_odd(batch.samples, classes, which)
+            kept[which] = odd.reason == 0
+            self._count(odd.reason)
         index = np.flatnonzero(kept)
         rows = self._memory.head(len(index))
         # Mostly all can be decoded; then nothing need be moved together.
@@ -95,8 +97,7 @@ class Decoder:
         read_packets(
             samples, packet_at[keep], classes.is_ipv6[keep], classes.l4_kind[keep], columns
         )
-        if odd.places.size:
-            put_packets(odd, rows)
+        put_packets(odd, rows)
         if odd.foreign.size:
             read_captures(header, np.flatnonzero(types == scalars.CAPTURE), rows)
             sockets = np.flatnonzero(types == scalars.TRACE_SOCK)
@@ -110,6 +111,8 @@ class Decoder:
             self._words_at = _first_words(capacity)
 
     def _count(self, reasons: NDArray[np.uint8]) -> None:
+        if not reasons.any():
+            return
         counts = np.bincount(reasons, minlength=len(REASON_TEXTS) + 1).tolist()
         for reason, text in REASON_TEXTS.items():
             self._ledger.count(Stage.DECODE, text, counts[reason])

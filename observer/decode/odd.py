@@ -141,9 +141,10 @@ def _flags(
 class OddRows:
     """The odd samples that became rows."""
 
-    samples: OddSamples
+    samples: OddSamples | None
+    """All odd samples; None if there were none."""
     good: NDArray[np.intp]
-    """Which of the samples could be decoded."""
+    """Which of them could be decoded."""
     places: NDArray[np.intp]
     """Their rows, ascending."""
     foreign: NDArray[np.intp]
@@ -155,28 +156,26 @@ class OddRows:
 
 
 def place(
-    samples: NDArray[np.uint8], classes: Classes, odd: OddSamples, keep: NDArray[np.intp]
+    samples: NDArray[np.uint8],
+    classes: Classes,
+    odd: OddSamples | None,
+    keep: NDArray[np.intp],
 ) -> OddRows:
     """Find the rows of those odd samples that could be decoded.
 
     Args:
         samples: uint8, shape (n, SAMPLE_BYTES): the batch.
         classes: of all n.
-        odd: its odd samples.
+        odd: its odd samples, None if there are none.
         keep: intp, ascending: the batch's samples that become rows, in the rows' order.
     """
+    if odd is None:
+        return _ours(None, _NO_ROWS, _NO_ROWS)
     good = np.flatnonzero(odd.reason == 0)
     places = np.searchsorted(keep, odd.which[good])
     newest = classes.newest[odd.which[good]] & (odd.ext_length[good] == EXT_BYTES)
     if newest.all():
-        return OddRows(
-            samples=odd,
-            good=good,
-            places=places,
-            foreign=_NO_ROWS,
-            header=_NO_BYTES,
-            ext=_NO_BYTES,
-        )
+        return _ours(odd, good, places)
     foreign = good[~newest]
     base = odd.which[foreign] * SAMPLE_BYTES
     header_length = odd.header_length[foreign]
@@ -189,6 +188,13 @@ def place(
         foreign=places[~newest],
         header=_part(flat, base, header_length, HEADER_MAX_BYTES),
         ext=_part(flat, base + header_length, ext_length, EXT_BYTES),
+    )
+
+
+def _ours(odd: OddSamples | None, good: NDArray[np.intp], places: NDArray[np.intp]) -> OddRows:
+    """Say that none of them is foreign."""
+    return OddRows(
+        samples=odd, good=good, places=places, foreign=_NO_ROWS, header=_NO_BYTES, ext=_NO_BYTES
     )
 
 
@@ -205,6 +211,8 @@ def _part(
 
 def put_packets(odd: OddRows, rows: Rows) -> None:
     """Overwrite the packet columns of rows that came from odd samples."""
+    if odd.samples is None:
+        return
     packets, good = odd.samples.packets, odd.good
     columns, places = rows.columns, odd.places
     words = packets.addresses.view(np.uint64)
