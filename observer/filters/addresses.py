@@ -23,6 +23,8 @@ from observer.table.columns import RowFlag
 
 _MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
 _PREFIX_LENGTH: Final = re.compile(r"0|[1-9][0-9]{0,2}")
+_OCTETS: Final = 4
+_MAX_OCTET: Final = 255
 _V6_BITS: Final = 128
 _MAPPED_BITS: Final = 96
 
@@ -83,8 +85,9 @@ def parse_address(value: str) -> AddressRange | None:
     try:
         address = ip_address(value)
     except ValueError:
-        inner = f'ParseAddr("{value}"): unable to parse IP'
-        raise FilterError(f'invalid IP address "{value}" in filter: {inner}') from None
+        raise FilterError(
+            f'invalid IP address "{value}" in filter: {_address_error(value)}'
+        ) from None
     if isinstance(address, IPv6Address) and address.scope_id is not None:
         return None
     if address_text(address_bytes(address)) != value:
@@ -102,7 +105,7 @@ def parse_prefix(value: str) -> AddressRange:
     try:
         address = ip_address(text)
     except ValueError:
-        raise _prefix_error(value, f'ParseAddr("{text}"): unable to parse IP') from None
+        raise _prefix_error(value, _address_error(text)) from None
     if isinstance(address, IPv6Address) and address.scope_id is not None:
         raise _prefix_error(value, "IPv6 zones cannot be present in a prefix")
     if not _PREFIX_LENGTH.fullmatch(length):
@@ -110,6 +113,31 @@ def parse_prefix(value: str) -> AddressRange:
     if int(length) > address.max_prefixlen:
         raise _prefix_error(value, "prefix length out of range")
     return _range(address, int(length))
+
+
+def _address_error(value: str) -> str:
+    """Say what is wrong with an address in the words that users of Hubble know."""
+    separator = re.search(r"[.:%]", value)
+    # Mistakes in IPv4 are worth a word of their own.
+    dotted = separator is not None and separator[0] == "."
+    return f'ParseAddr("{value}"): ' + (_ipv4_error(value) if dotted else "unable to parse IP")
+
+
+def _ipv4_error(value: str) -> str:
+    fields = value.split(".")
+    for index, field in enumerate(fields):
+        rest = ".".join(fields[index:])
+        strange = re.search(r"[^0-9]", field)
+        if not field:
+            at = rest if index == 0 or index < len(fields) - 1 else "."
+            return f'IPv4 field must have at least one digit (at "{at}")'
+        if len(field) > 1 and field.startswith("0") and field[1].isdigit():
+            return "IPv4 field has octet with leading zero"
+        if strange:
+            return f'unexpected character (at "{rest[strange.start() :]}")'
+        if int(field) > _MAX_OCTET:
+            return "IPv4 field has value >255"
+    return "IPv4 address too short" if len(fields) < _OCTETS else "IPv4 address too long"
 
 
 def _prefix_error(value: str, reason: str) -> FilterError:

@@ -18,6 +18,14 @@ _STATUS: Final = re.compile(r"[1-5][0-9]{2}|[1-5][0-9]?\+")
 # Python knows these, RE2 (the language of the API) does not.
 _NOT_RE2: Final = re.compile(r"(?<!\\)(?:\\\\)*(\\[1-9]|\(\?(?:<?[=!]|>|\()|[*+?}]\+)")
 
+_RE2_WORDS: Final = {
+    "unterminated subpattern": "missing closing )",
+    "unbalanced parenthesis": "unexpected )",
+    "unterminated character set": "missing closing ]",
+    "nothing to repeat": "missing argument to repetition operator",
+    "multiple repeat": "invalid nested repetition operator",
+}
+
 
 def dns_queries(flow_filter: FlowFilter, _: Context) -> Iterator[Condition]:
     """Compile dns_query: regular expressions.
@@ -73,12 +81,21 @@ def _regexp_error(pattern: str) -> str:
     """Return why a pattern is not of the RE2 language; empty if it is."""
     foreign = _NOT_RE2.search(pattern)
     if foreign:
-        return f"error parsing regexp: invalid or unsupported Perl syntax: `{foreign[1]}`"
+        return f"error parsing regexp: {_foreign_error(foreign[1])}: `{foreign[1]}`"
     try:
         re.compile(pattern)
     except re.error as error:
-        return f"error parsing regexp: {error}: `{pattern}`"
+        words = (theirs for ours, theirs in _RE2_WORDS.items() if ours in error.msg)
+        return f"error parsing regexp: {next(words, error)}: `{pattern}`"
     return ""
+
+
+def _foreign_error(syntax: str) -> str:
+    if syntax.startswith("\\"):
+        return "invalid escape sequence"
+    if syntax.startswith("("):
+        return "invalid or unsupported Perl syntax"
+    return "invalid nested repetition operator"
 
 
 def expressions(flow_filter: FlowFilter, _: Context) -> Iterator[Condition]:

@@ -12,7 +12,8 @@ from observer.entities import Endpoint, Service
 from observer.filters.condition import Condition, Cost, Mask, RefVerdicts, RowSlice, constant
 from observer.filters.context import Context
 from observer.filters.errors import FilterError
-from observer.filters.selector import parse_labels, parse_selector
+from observer.filters.labels import parse_labels
+from observer.filters.selector import parse_selector
 
 _SIDES = ("source", "destination")
 _DEFAULT_NAMESPACE = "default"
@@ -169,9 +170,7 @@ def labels(flow_filter: FlowFilter, context: Context) -> Iterator[Condition]:
             )
             yield _endpoint_condition(side, verdicts)
     if flow_filter.node_labels:
-        # A node's labels have no source of their own: Hubble gives them that of Kubernetes.
-        node_labels = tuple(f"k8s:{label}" for label in context.node_labels)
-        yield constant(_any_selector(flow_filter.node_labels, "node")(node_labels))
+        yield constant(_any_selector(flow_filter.node_labels, "node")(context.node_labels))
 
 
 def _has_labels(accepts: Callable[[tuple[str, ...]], bool]) -> Callable[[Endpoint], bool]:

@@ -103,7 +103,8 @@ def _requirement(labels: list[str], text: str) -> bool:
     member = re.fullmatch(r"(\S+)\s+(in|notin)\s*\((.*)\)", text)
     if member:
         found = _value(labels, member[1])
-        inside = found is not None and found in [each.strip() for each in member[3].split(",")]
+        members = [each.strip() for each in member[3].split(",")] if member[3] else []
+        inside = found is not None and found in members
         return inside if member[2] == "in" else not inside
     return text == "" or _value(labels, text) is not None
 
@@ -115,7 +116,7 @@ def _value(labels: list[str], key: str) -> str | None:
     for label in labels:
         its_source, _, rest = label.partition(":")
         its_name, _, its_value = rest.partition("=")
-        if source not in ("any", its_source):
+        if source not in ("any", "unspec", its_source):
             continue
         if its_name == name:
             return its_value
@@ -216,7 +217,7 @@ FIELDS: dict[str, Callable[[Flow, Any], bool]] = {
     "http_method": lambda flow, value: False,
     "source_label": lambda flow, value: _label(list(flow.source.labels), value),
     "destination_label": lambda flow, value: _label(list(flow.destination.labels), value),
-    "node_labels": lambda f, value: _label([f"k8s:{label}" for label in f.node_labels], value),
+    "node_labels": lambda f, value: _label([f"unspec:{label}" for label in f.node_labels], value),
     "source_port": lambda flow, value: _port(flow, "source_port", value),
     "destination_port": lambda flow, value: _port(flow, "destination_port", value),
     "tcp_flags": tcp_flags,
