@@ -174,14 +174,17 @@ static __always_inline int settle(struct __sk_buff *skb, const struct connection
 }
 
 /* Mark the entry as taken out, unless there is something to tell again or it went on. */
-static __always_inline bool take_out(struct connection *entry, u64 tag, u64 last_ns, bool evict)
+static __always_inline bool take_out(struct connection *entry, u64 tag,
+				     const struct sweep_request *request)
 {
+	const struct connection_side *low = &entry->side[0], *high = &entry->side[1];
+	bool evict = request->action == SWEEP_EVICT;
 	bool taken = false;
 
 	bpf_spin_lock(&entry->lock);
-	if (entry->tag == tag && entry->side[0].packets == entry->side[0].reported_packets &&
-	    entry->side[1].packets == entry->side[1].reported_packets &&
-	    (evict || (entry->side[0].last_ns <= last_ns && entry->side[1].last_ns <= last_ns))) {
+	if (entry->tag == tag && low->packets == low->reported_packets &&
+	    high->packets == high->reported_packets &&
+	    (evict || low->packets + high->packets == request->packets)) {
 		entry->tag = 0;
 		taken = true;
 	}
@@ -213,7 +216,7 @@ int sweep(struct __sk_buff *skb)
 		events_written += (low > 0) + (high > 0);
 		if (request.action == SWEEP_REPORT)
 			continue;
-		if (!take_out(entry, tag, request.last_ns, request.action == SWEEP_EVICT)) {
+		if (!take_out(entry, tag, &request)) {
 			kept++;
 			continue;
 		}

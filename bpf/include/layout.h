@@ -128,13 +128,13 @@ struct settings {
 };
 
 #define SWEEP_REPORT 1 /* tell what no event has told yet */
-#define SWEEP_REMOVE 2 /* the same, and remove it if nothing came since last_ns */
+#define SWEEP_REMOVE 2 /* the same, and remove it if nothing came since */
 #define SWEEP_EVICT 3 /* the same, whatever came */
 #define SWEEP_MAX_REQUESTS 32
 
 struct sweep_request {
 	struct connection_key key;
-	__u64 last_ns;
+	__u64 packets; /* of both sides, when it was decided */
 	__u32 action;
 	__u32 pad;
 };

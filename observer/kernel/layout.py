@@ -125,7 +125,7 @@ SETTINGS: Final = np.dtype([("report_interval_ns", "u8"), ("revision", "u4"), ("
 """struct settings"""
 
 SWEEP_REQUEST: Final = np.dtype(
-    [("key", CONNECTION_KEY), ("last_ns", "u8"), ("action", "u4"), ("pad", "u4")]
+    [("key", CONNECTION_KEY), ("packets", "u8"), ("action", "u4"), ("pad", "u4")]
 )
 """struct sweep_request"""
 

@@ -135,6 +135,6 @@ def _evict_oldest(actions: NDArray[np.uint8], values: Records) -> NDArray[np.uin
 def _requests(keys: Records, values: Records, actions: NDArray[np.uint8]) -> Records:
     requests = np.zeros(len(keys), layout.SWEEP_REQUEST)
     requests["key"] = keys
-    requests["last_ns"] = values["side"]["last_ns"].max(axis=1)
+    requests["packets"] = values["side"]["packets"].sum(axis=1)
     requests["action"] = actions
     return requests

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 
+import numpy as np
+
 from observer.kernel import layout, syscall
 from observer.kernel.datapath import Datapath, DatapathSettings, EndpointEntry
 from observer.kernel.netns import inside
@@ -198,8 +200,6 @@ class Bed:
 
     def connections(self) -> list[dict[str, int]]:
         """Counts of all connections, by side: low first."""
-        import numpy as np
-
         rows = [
             np.frombuffer(value, layout.CONNECTION)[0]
             for value in self.datapath._table("connections").read().values()

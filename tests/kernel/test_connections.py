@@ -4,10 +4,13 @@ import os
 import threading
 import time
 
+import numpy as np
 import pytest
 
+from observer.kernel import layout, syscall
 from observer.kernel.datapath import DatapathSettings
 from observer.kernel.rings import PerfRings, RingSettings
+from observer.kernel.sweep import _requests, decide
 from policy.entries import Direction
 from tests.kernel.bed import OUTSIDE, OUTSIDE6, Bed, rule
 from tests.kernel.events import Event, read_event
@@ -206,8 +209,6 @@ def test_traffic_during_the_sweep_keeps_the_connection(bed: Bed) -> None:
     sweep = bed.datapath._sweep
     keys, values = sweep._read(64)
     out(bed, tcp(bed, flags=ACK))
-    from observer.kernel.sweep import _requests, decide
-
     actions = decide(
         keys,
         values,
@@ -227,12 +228,20 @@ def fill(bed: Bed, count: int) -> None:
 def test_a_nearly_full_map_lets_the_oldest_go(bed: Bed) -> None:
     fill(bed, 3800)
     bed.take()
-    report = bed.datapath.sweep(4096)
-    assert report.removed == 760
-    left = {
-        int.from_bytes(key[34:36], "big") or 0 for key in bed.datapath._table("connections").read()
-    } | {int.from_bytes(key[32:34], "big") for key in bed.datapath._table("connections").read()}
-    assert min(left - {80}) == 761
+    before = last_packets(bed)
+    assert bed.datapath.sweep(4096).removed == 760
+    left = last_packets(bed)
+    gone = [when for key, when in before.items() if key not in left]
+    assert len(gone) == 760
+    assert max(gone) <= min(left.values())
+
+
+def last_packets(bed: Bed) -> dict[bytes, int]:
+    """When each connection had its last packet, by key."""
+    return {
+        key: int(np.frombuffer(value, layout.CONNECTION)[0]["side"]["last_ns"].max())
+        for key, value in bed.datapath._table("connections").read().items()
+    }
 
 
 def test_a_full_map(bed: Bed) -> None:
@@ -335,8 +344,6 @@ def test_events_that_nobody_reads_are_counted_and_their_counts_kept(bed: Bed) ->
     before = bed.datapath.counters()
     try:
         for ring in bed.rings._rings:
-            from observer.kernel import syscall
-
             syscall.delete(bed.datapath.perf_map_fd, ring.cpu.to_bytes(4, "little"))
         out(bed, tcp(bed, flags=ACK), repeat=4)
     finally:

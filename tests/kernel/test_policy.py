@@ -1,6 +1,7 @@
 """The kernel's decisions against policy.lookup, on random rules and packets."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -120,8 +121,6 @@ def test_removing_an_endpoint_leaves_nothing_of_it(bed: Bed) -> None:
 
 
 def test_an_address_that_moved_to_another_endpoint_stays(bed: Bed) -> None:
-    from dataclasses import replace
-
     newcomer = replace(bed.a.entry(), endpoint_id=555, ifindex=bed.a.ifindex + 1000)
     bed.datapath.upsert_endpoint(newcomer)
     bed.datapath.remove_endpoint(bed.a.endpoint_id)

@@ -4,9 +4,12 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from observer.kernel.datapath import DatapathSettings
+from observer.kernel.netns import inside
 from policy.entries import Direction
 from tests.kernel.bed import HOST, HOST6, OUTSIDE, OUTSIDE6, Bed, ip, make_bed, netns_path, rule
 from tests.kernel.events import Event
@@ -58,8 +61,6 @@ def exchange(bed: Bed, version: int, *, size: int = 0) -> tuple[socket.socket, s
 
 def all_events(bed: Bed) -> list[Event]:
     """Events of everything so far: what connections owe is swept out first."""
-    from observer.kernel.datapath import DatapathSettings
-
     found = bed.take()
     bed.datapath.configure(DatapathSettings(tcp_idle_timeout_ns=0, closed_timeout_ns=0))
     while bed.connections():
@@ -90,8 +91,6 @@ def test_udp_with_the_host_and_the_outside(talking: Bed, version: int, peer: str
     known = {"host": (HOST, HOST6), "outside": (OUTSIDE, OUTSIDE6)}
     address = known[peer][version == 6]
     where = bed.node if peer == "host" else f"{bed.node}-o"
-    from observer.kernel.netns import inside
-
     with inside(netns_path(where)):
         server = socket.socket(family(version), socket.SOCK_DGRAM)
     with server, bed.a.socket(family(version), socket.SOCK_DGRAM) as client:
@@ -137,10 +136,6 @@ def test_flow_bytes_and_packets_are_those_of_the_interface(talking: Bed, version
 
 def counted(bed: Bed) -> tuple[int, int]:
     """Packets and bytes that pod a's interface has sent, as its kernel counts."""
-    from pathlib import Path
-
-    from observer.kernel.netns import inside
-
     with inside(netns_path(bed.a.netns)):
         lines = Path("/proc/thread-self/net/dev").read_text().splitlines()
     words = next(line for line in lines if line.strip().startswith("eth0:")).split(":")[1].split()
