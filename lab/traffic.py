@@ -57,17 +57,14 @@ def empire_errands(lab: Lab) -> tuple[Errand, ...]:
             first_s=2.0,
             every_s=4.0,
         ),
-        Errand(
-            pod="default/xwing",
-            command=(*ping, str(tiefighter.address(4))),
-            first_s=3.0,
-            every_s=6.0,
-        ),
-        Errand(
-            pod="default/xwing",
-            command=(*ping, str(tiefighter.address(6))),
-            first_s=5.0,
-            every_s=6.0,
+        *(
+            Errand(
+                pod="default/xwing",
+                command=(*ping, str(tiefighter.address(version))),
+                first_s=first_s,
+                every_s=6.0,
+            )
+            for version, first_s in ((4, 3.0), (6, 5.0))
         ),
         # A planet that is no longer there; the dot at the end asks for this name alone.
         Errand(
