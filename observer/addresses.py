@@ -185,9 +185,11 @@ class AddressBook:
         """Find the devices of n numbers; those without a name appear with their number alone."""
         refs = self._interface_refs.take(indexes, mode="clip")  # the last one is never named
         rows = np.flatnonzero((refs == 0) & (indexes != 0))
-        for index in set(indexes[rows].tolist()):
-            nameless = self._interns.interfaces.ref(Interface(index=index, name=""))
-            refs[rows[indexes[rows] == index]] = nameless
+        if rows.size:
+            unique, inverse = np.unique(indexes[rows], return_inverse=True)
+            nameless = [Interface(index=index, name="") for index in unique.tolist()]
+            made = np.array([self._interns.interfaces.ref(one) for one in nameless], np.int32)
+            refs[rows] = made[inverse]
         return refs
 
     def policy_refs(self, cookies: NDArray[np.uint32]) -> NDArray[np.int32]:

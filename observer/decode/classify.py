@@ -38,18 +38,16 @@ from observer.table.columns import EventKind, L4Kind
 
 U64 = np.uint64
 
-NO_HEADER: Final = 0
-
 # type + 256 * version → length of the header; 0 if we do not know it
-HEADER_LENGTH: Final = np.zeros(1 << 16, np.uint8)
+_HEADER_LENGTH: Final = np.zeros(1 << 16, np.uint8)
 # the same → it is the newest version, whose fields are all there
 _NEWEST: Final = np.zeros(1 << 16, np.bool_)
 for _event, _lengths in HEADER_LENGTHS.items():
     for _version, _length in enumerate(_lengths):
-        HEADER_LENGTH[_event + 256 * _version] = _length
+        _HEADER_LENGTH[_event + 256 * _version] = _length
         _NEWEST[_event + 256 * _version] = _length == _lengths[-1]
 # A capture has a 32-bit length where the others have the version.
-HEADER_LENGTH[EventKind.CAPTURE :: 256] = HEADER_LENGTHS[EventKind.CAPTURE][0]
+_HEADER_LENGTH[EventKind.CAPTURE :: 256] = HEADER_LENGTHS[EventKind.CAPTURE][0]
 _NEWEST[EventKind.CAPTURE :: 256] = False
 
 _ODD_FLAGS: Final = np.zeros(256, np.uint8)
@@ -58,14 +56,14 @@ _ODD_FLAGS[EventKind.TRACE] = FLAG_L3_DEVICE | FLAG_VXLAN | FLAG_GENEVE
 _ODD_FLAGS[EventKind.POLICY_VERDICT] = VERDICT_FLAG_L3_DEVICE
 
 _IPV6_KEY: Final = 256
-_NEVER: Final = 0xFFFF
+_NEVER: Final = 1 << 16  # more than any length can say
 
 
-def _plain_tables() -> tuple[NDArray[np.uint8], NDArray[np.uint16], NDArray[np.uint16]]:
+def _plain_tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32], NDArray[np.uint32]]:
     """By protocol + 256 if IPv6: kind, bytes to be captured, bytes that IP's length must state."""
     kind = np.zeros(512, np.uint8)
-    captured = np.full(512, _NEVER, np.uint16)
-    stated = np.full(512, _NEVER, np.uint16)
+    captured = np.full(512, _NEVER, np.uint32)
+    stated = np.full(512, _NEVER, np.uint32)
     plain = {L4Kind.TCP, L4Kind.UDP, L4Kind.ICMPV4, L4Kind.ICMPV6}
     for proto, (l4_kind, need) in TRANSPORTS.items():
         if l4_kind in plain:
@@ -113,41 +111,18 @@ def classify(samples: NDArray[np.uint8], words_at: NDArray[np.int64]) -> Classes
     types = samples[:, 0].copy()
     version = (common >> U64(48)).view(np.int64)
     shape = types | version << 8 & 0xFF00
-    header_length = HEADER_LENGTH.take(shape).astype(np.int64)
+    header_length = _HEADER_LENGTH.take(shape).astype(np.int64)
     ext_length = _EXT_LENGTH.take(version >> 8)
-    packet_at = words_at + (header_length + ext_length >> 3)
-    # Unknown lengths may point anywhere: clipped here, looked at with care later.
-    first = words.take(packet_at + 1, mode="clip")
-    second = words.take(packet_at + 2, mode="clip")
-    start = first >> U64(32)
-    is_ipv6 = start & U64(0xF0FFFF) == 0x60DD86
-    plain = start & U64(0xFFFFFF) == 0x450008
-    middle = second >> U64(32)
-    plain &= middle & U64(0xFFBF) == 0  # neither offset nor more fragments; "don't" may be set
-    plain |= is_ipv6
     newest = _NEWEST.take(shape)
+    packet_at = words_at + (header_length + ext_length >> 3)
+    captured = (common >> U64(32)).astype(np.uint16)
+    plain, is_ipv6, l4_kind = _networks(words, packet_at, captured)
     plain &= newest
     plain &= ext_length == EXT_BYTES
     plain &= _flags(samples, types) == 0
-
-    ipv6 = is_ipv6.astype(np.int64)
-    key = ((middle >> (U64(24) * ~is_ipv6)) & U64(0xFF)).view(np.int64) + ipv6 * _IPV6_KEY
-    captured = (common >> U64(32)).astype(np.uint16)
-    plain &= captured >= _CAPTURED.take(key)
-    stated = (second >> (U64(16) * is_ipv6)).astype(np.uint16).byteswap()
-    plain &= stated >= _STATED.take(key)
-    l4_kind = _KIND.take(key)
-
-    # Bytes 12 and 13 of the TCP header: data offset, flags.
-    halves = samples.reshape(-1).view(np.uint16)
-    tcp_at = packet_at * 4 + (ETHERNET_BYTES + IPV4_BYTES + 12) // 2
-    tcp_at += ipv6 * ((IPV6_BYTES - IPV4_BYTES) // 2)
-    control = halves.take(tcp_at, mode="clip")
+    control = _tcp_control(samples, packet_at, is_ipv6)
     is_tcp = l4_kind == scalars.TCP
-    plain &= ~is_tcp | (control & 0xF0 >= 0x50)
-    tcp_flags = control.byteswap()
-    tcp_flags &= 0x1FF
-    tcp_flags *= is_tcp
+    plain &= ~is_tcp | (control & 0xF0 >= 0x50)  # the first byte's high half: words of the header
     return Classes(
         types=types,
         header_length=header_length,
@@ -156,8 +131,38 @@ def classify(samples: NDArray[np.uint8], words_at: NDArray[np.int64]) -> Classes
         plain=plain,
         is_ipv6=is_ipv6,
         l4_kind=l4_kind,
-        tcp_flags=tcp_flags,
+        tcp_flags=(control.byteswap() & 0x1FF) * is_tcp,
     )
+
+
+def _networks(
+    words: NDArray[U64], packet_at: NDArray[np.int64], captured: NDArray[np.uint16]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.uint8]]:
+    """Say of n packets whether they are plain up to the transport, IPv6, and their L4Kind."""
+    # Unknown lengths may point anywhere: clipped here, looked at with care later.
+    start = words.take(packet_at + 1, mode="clip") >> U64(32)
+    second = words.take(packet_at + 2, mode="clip")
+    middle = second >> U64(32)
+    is_ipv6 = start & U64(0xF0FFFF) == 0x60DD86
+    plain = start & U64(0xFFFFFF) == 0x450008
+    plain &= middle & U64(0xFFBF) == 0  # neither offset nor more fragments; "don't" may be set
+    plain |= is_ipv6
+    proto = middle >> U64(24) * ~is_ipv6 & U64(0xFF)
+    key = proto.view(np.int64) + is_ipv6 * _IPV6_KEY
+    plain &= captured >= _CAPTURED.take(key)
+    stated = (second >> U64(16) * is_ipv6).astype(np.uint16).byteswap()
+    plain &= stated >= _STATED.take(key)
+    return plain, is_ipv6, _KIND.take(key)
+
+
+def _tcp_control(
+    samples: NDArray[np.uint8], packet_at: NDArray[np.int64], is_ipv6: NDArray[np.bool_]
+) -> NDArray[np.uint16]:
+    """Read bytes 12 and 13 of what would be the TCP header: its length, its flags."""
+    halves = samples.reshape(-1).view(np.uint16)
+    at = packet_at * 4 + (ETHERNET_BYTES + IPV4_BYTES + 12) // 2
+    at += is_ipv6 * ((IPV6_BYTES - IPV4_BYTES) // 2)
+    return halves.take(at, mode="clip")
 
 
 def _flags(samples: NDArray[np.uint8], types: NDArray[np.uint8]) -> NDArray[np.uint8]:

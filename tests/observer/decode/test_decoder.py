@@ -123,6 +123,15 @@ def test_what_cannot_be_read_is_counted_by_its_reason(sample: bytes, reason: str
     assert ledger.snapshot() == ((Stage.DECODE, reason, 1),)
 
 
+def test_the_longest_lengths_that_can_be_claimed() -> None:
+    packet = bytearray(ipv4(50, TCP))
+    packet[2:4] = b"\xff\xff"
+    rows = check_against_reference(
+        make_batch([trace(ethernet(0x0800, bytes(packet)), captured=0xFFFF)])
+    )
+    assert rows.columns["source_port"][0] == 0
+
+
 def test_an_empty_batch_gives_no_rows() -> None:
     assert Decoder(Ledger()).decode(make_batch([])).count == 0
 
