@@ -15,7 +15,7 @@ from typing import Final
 
 from bench import report
 from bench.errors import NotMeasurableError, WrongAnswerError
-from bench.lines import filters, get_flows, ingest, memory, printing, startup
+from bench.lines import filters, follow, get_flows, ingest, memory, printing, startup
 from bench.machine import this_machine
 from bench.measurement import Conditions, Measurement, Skipped
 
@@ -27,6 +27,7 @@ LINES: Final[dict[str, Line]] = {
     "filter": filters.measure,
     "getflows": get_flows.measure,
     "print": printing.measure,
+    "follow": follow.measure,
     "startup": startup.measure,
 }
 

@@ -200,6 +200,36 @@ class _Reading:
                 raise WrongAnswerError(f"call {self.path}: {fields}")
 
 
+class MessageCutter:
+    """Counts the messages of a stream without end, and keeps the short ones."""
+
+    def __init__(self, *, keep_below_bytes: int) -> None:
+        self._keep_below = keep_below_bytes
+        self._kept: list[bytes] = []
+        self._rest = b""
+
+    def feed(self, payload: memoryview) -> int:
+        """Take what one DATA frame held; how many messages ended in it."""
+        data = self._rest + payload if self._rest else payload
+        offset, size, count = 0, len(data), 0
+        while size - offset >= _PREFIX.size:
+            length = _PREFIX.unpack_from(data, offset)[1]
+            end = offset + _PREFIX.size + length
+            if end > size:
+                break
+            if length < self._keep_below:
+                self._kept.append(bytes(data[offset + _PREFIX.size : end]))
+            offset = end
+            count += 1
+        self._rest = bytes(data[offset:])
+        return count
+
+    def take_kept(self) -> list[bytes]:
+        """Take the short messages since the last call."""
+        kept, self._kept = self._kept, []
+        return kept
+
+
 def messages(data: bytes) -> Iterator[bytes]:
     """Cut whole gRPC messages out of joined payloads.
 

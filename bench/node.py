@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from api.proto.health import health_pb2
 from api.proto.observer import observer_pb2
 from bench.clients import SERVER_STATUS
 from bench.cluster import NODE_NAME
 from bench.errors import WrongAnswerError
 from bench.http2 import RawConnection, messages
 from bench.processes import Usage, program, usage
+from server.observer_service import HEALTH_NAME
 
+_CHECK: Final = "/grpc.health.v1.Health/Check"
 _START_S: Final = 30.0
 _STOP_S: Final = 10.0
 _LOOK_S: Final = 0.02
@@ -40,6 +43,14 @@ class Node:
         with RawConnection(self.target) as connection:
             [message] = messages(connection.call(SERVER_STATUS, b"").data())
         return observer_pb2.ServerStatusResponse.FromString(message)
+
+    def is_ready(self) -> bool:
+        """Ask its health service, as a probe does."""
+        request = health_pb2.HealthCheckRequest(service=HEALTH_NAME).SerializeToString()
+        with RawConnection(self.target) as connection:
+            [message] = messages(connection.call(_CHECK, request).data())
+        status = health_pb2.HealthCheckResponse.FromString(message).status
+        return status == health_pb2.HealthCheckResponse.SERVING
 
     def usage(self) -> Usage:
         """Read what it holds and has used."""
@@ -75,11 +86,13 @@ class Node:
 
 @contextmanager
 def replaying(recording: Path, *, speed: str = "max") -> Iterator[Node]:
-    """Run a server on a recording; entered when it answers, however far it has got.
+    """Run a server on a recording; entered when it is ready.
+
+    With speed max that is when it has played all of it.
 
     Raises:
         NotMeasurableError: there is no hubble-server yet.
-        WrongAnswerError: it ended, or does not answer.
+        WrongAnswerError: it ended, or is not ready in time.
     """
     arguments = ["--replay", str(recording), "--speed", speed]
     with serving(arguments, folder=recording.parent) as node:
@@ -88,11 +101,11 @@ def replaying(recording: Path, *, speed: str = "max") -> Iterator[Node]:
 
 @contextmanager
 def serving(arguments: list[str], *, folder: Path, node_name: str = NODE_NAME) -> Iterator[Node]:
-    """Run a server with some arguments; entered when it answers, left when it has ended.
+    """Run a server with some arguments; entered when it is ready, left when it has ended.
 
     Raises:
         NotMeasurableError: there is no hubble-server yet.
-        WrongAnswerError: it ended, or does not answer.
+        WrongAnswerError: it ended, or is not ready in time.
     """
     target = f"127.0.0.1:{_free_port()}"
     command = [str(program("hubble-server")), "--node-name", node_name, "--listen-address", target]
@@ -104,7 +117,7 @@ def serving(arguments: list[str], *, folder: Path, node_name: str = NODE_NAME) -
         )
     try:
         node = Node(target=target, pid=process.pid)
-        _wait_for_answer(node, process)
+        _wait_until_ready(node, process)
         yield node
     except WrongAnswerError as error:
         said = log.read_text(errors="replace").strip()[-1000:]
@@ -118,17 +131,18 @@ def serving(arguments: list[str], *, folder: Path, node_name: str = NODE_NAME) -
             process.wait()
 
 
-def _wait_for_answer(node: Node, process: "subprocess.Popen[bytes]") -> None:
+def _wait_until_ready(node: Node, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + _START_S
     while True:
         try:
-            node.status()
+            if node.is_ready():
+                return
         except WrongAnswerError:
-            if process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None:
                 raise
-            time.sleep(_LOOK_S)
-        else:
-            return
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise WrongAnswerError(f"start hubble-server: not ready after {_START_S:.0f} s")
+        time.sleep(_LOOK_S)
 
 
 def _free_port() -> int:

@@ -65,7 +65,7 @@ def _batches(
 ) -> Iterator[SampleBatch]:
     for start in range(0, samples, _CHUNK):
         whole = node.batch(min(_CHUNK, samples - start))
-        _renumber(whole, numbers)
+        renumber(whole, numbers)
         _audit_some(whole)
         for first in range(0, len(whole), batch_rows):
             rows = slice(first, first + batch_rows)
@@ -77,7 +77,7 @@ def _batches(
             )
 
 
-def _renumber(batch: SampleBatch, numbers: Numbers) -> None:
+def renumber(batch: SampleBatch, numbers: Numbers) -> None:
     """Put the server's identities, endpoint ids and cookies into the samples, in place."""
     for kind, header, identities in (
         (1, DROP, ("src_label", "dst_label")),

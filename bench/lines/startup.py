@@ -35,7 +35,7 @@ def measure(conditions: Conditions) -> Iterator[Measurement]:
         line="startup",
         what="hubble-server --version",
         unit="ms",
-        values=_times_ms([program("hubble-server"), "--version"], repeats, "hubble-server"),
+        values=_times_ms([program("hubble-server"), "--version"], repeats, "leavitt"),
     )
 
 

@@ -1,0 +1,56 @@
+"""A live `hubble-server` with real perf rings and no traffic: what it sees, the bench emits.
+
+It runs in a network namespace of its own making, in which there is nothing, knows the synthetic
+cluster from a state folder, and has loaded its programs under a node name of this run. Namespace
+and pins are removed afterwards.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyroute2 import netns
+
+from bench.cluster import objects_of
+from bench.errors import NotMeasurableError, WrongAnswerError
+from bench.ingest_node import SEED
+from bench.node import Node, serving
+from bench.workload import SyntheticNode
+from observer.kernel import pins
+from observer.kernel.compile import RING_MAP
+from observer.kernel.errors import KernelError
+
+
+@contextmanager
+def live(folder: Path) -> Iterator[tuple[Node, Path]]:
+    """Run it: the server, and where its perf map is pinned.
+
+    Raises:
+        NotMeasurableError: not root.
+        WrongAnswerError: the server ended, or is not ready in time.
+    """
+    if os.geteuid() != 0:
+        raise NotMeasurableError("needs root: its events pass through real perf rings")
+    name = f"lvbench-{os.getpid()}"
+    state = folder / "state"
+    state.mkdir()
+    objects = {"apiVersion": "v1", "kind": "List", "items": list(objects_of(SyntheticNode(SEED)))}
+    (state / "cluster.json").write_text(json.dumps(objects), encoding="utf-8")
+    ring_map = pins.DEFAULT_BPFFS / "leavitt" / name / f"v{pins.ABI}" / "maps" / RING_MAP
+    netns.create(name)
+    try:
+        arguments = ["--state", str(state), "--netns", name]
+        with serving(arguments, folder=folder, node_name=name) as node:
+            yield node, ring_map
+    finally:
+        netns.remove(name)
+        _unpin(name)
+
+
+def _unpin(name: str) -> None:
+    try:
+        pins.take(node=name, bpffs=pins.DEFAULT_BPFFS).remove()
+    except KernelError as error:
+        raise WrongAnswerError(f"remove pins of {name}: {error}") from error
