@@ -80,6 +80,11 @@ class Pins:
                 folder.rmdir()
 
 
+def node_folder(*, node: str, bpffs: Path) -> Path:
+    """The folder of all of a node's versions. bpffs keeps dots for itself: they become a plus."""
+    return bpffs / "leavitt" / node.replace(".", "+")
+
+
 def take(*, node: str, bpffs: Path) -> Pins:
     """Take hold of the node's folder; make it, and mount the bpffs, where they are missing.
 
@@ -91,8 +96,7 @@ def take(*, node: str, bpffs: Path) -> Pins:
     if not _NODE_NAME.fullmatch(node):
         raise KernelError(f"load programs: node name cannot be a folder's name: {node!r}")
     _mount(bpffs)
-    # bpffs keeps dots for itself, and no node name has a plus
-    root = bpffs / "leavitt" / node.replace(".", "+") / f"v{ABI}"
+    root = node_folder(node=node, bpffs=bpffs) / f"v{ABI}"
     for folder in ("maps", "progs", "links"):
         (root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     lock_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
