@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from bench.odd_packets import ethernet, ipv4
+from bench.odd_packets import FOREIGN_KINDS, ODD_KINDS, ethernet, ipv4
 from bench.workload import LOCAL_ENDPOINTS, Mix, SyntheticNode
 from observer.addresses import AddressBook
 from observer.decode.decoder import Decoder
@@ -20,6 +22,7 @@ from observer.table.ring import FlowTable
 from observer.table.rows import Rows
 from tests.observer.decode import reference
 from tests.observer.decode.batches import WALL_OFFSET_NS, make_batch
+from tests.observer.decode.damage import damaged
 from tests.observer.decode.events import drop, trace, verdict
 
 TCP = bytes.fromhex("a028 01bb 00000001 00000001 5010 0200 0000 0000")
@@ -166,6 +169,20 @@ def test_produced_is_appended_and_counted() -> None:
         produced += size
     assert station.table.head + station.ledger.total(Stage.DECODE) == produced
     assert sum(station.table.statistics().appended.values()) == station.table.head
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(damaged([kind() for kind in ODD_KINDS + FOREIGN_KINDS]), max_size=30))
+def test_damaged_samples_are_rows_or_are_counted(samples: list[bytes]) -> None:
+    station = Station()
+    station.pipeline.feed(make_batch(samples))
+    assert station.table.head + station.ledger.total(Stage.DECODE) == len(samples)
+    live = {
+        "source_ref": {ref for ref, _ in station.interns.endpoints.items()},
+        "interface_ref": {ref for ref, _ in station.interns.interfaces.items()},
+    }
+    for name, refs in live.items():
+        assert set(station.table.columns[name][: station.table.head].tolist()) - {0} <= refs
 
 
 def test_refs_name_the_endpoints_of_the_packet() -> None:

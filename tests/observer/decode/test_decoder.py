@@ -11,6 +11,7 @@ from observer.decode.decoder import Decoder
 from observer.ledger import Ledger, Stage
 from observer.samples import SAMPLE_BYTES
 from tests.observer.decode.batches import check_against_reference, make_batch
+from tests.observer.decode.damage import damaged
 
 TCP = bytes.fromhex("a028 01bb 00000001 00000001 5010 0200 0000 0000")
 PLAIN = trace(ethernet(0x0800, ipv4(6, TCP)))
@@ -61,16 +62,8 @@ def test_any_bytes_are_a_row_or_are_counted(samples: list[bytes]) -> None:
     check_against_reference(make_batch(samples))
 
 
-@st.composite
-def damaged(draw: st.DrawFn) -> bytes:
-    sample = bytearray(draw(st.sampled_from(VALID)).ljust(SAMPLE_BYTES, b"\0"))
-    for _ in range(draw(st.integers(1, 4))):
-        sample[draw(st.integers(0, SAMPLE_BYTES - 1))] = draw(st.integers(0, 255))
-    return bytes(sample)
-
-
 @settings(max_examples=400, deadline=None)
-@given(st.lists(damaged(), min_size=1, max_size=12))
+@given(st.lists(damaged(VALID), min_size=1, max_size=12))
 def test_damaged_samples_are_what_the_reference_reads(samples: list[bytes]) -> None:
     check_against_reference(make_batch(samples))
 
