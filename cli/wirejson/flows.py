@@ -62,12 +62,17 @@ class FlowLines:
         if not response.HasField("flow"):
             return self._any_response(message)
         flow = response.flow
-        time = _time(flow)
+        moment, outer = flow.time, response.time
+        seconds, nanos = moment.seconds, moment.nanos
+        time = _time(seconds, nanos) if seconds or nanos or flow.HasField("time") else ""
+        # Mostly a response repeats the time of its flow.
+        if outer.seconds == seconds and outer.nanos == nanos and seconds:
+            outer_time = time
+        else:
+            outer_time = _time(outer.seconds, outer.nanos) if response.HasField("time") else ""
         node_name = response.node_name
-        tail = f'"node_name":{self._strings[node_name]},' if node_name else ""
-        same = time and response.HasField("time") and response.time == flow.time
-        tail += time if same else _time(response)
-        return f'{{"flow":{{{self._flow_text(flow, time)}}},{tail}'[:-1] + "}"
+        name = f'"node_name":{self._strings[node_name]},' if node_name else ""
+        return f'{{"flow":{{{self._flow_text(flow, time)}}},{name}{outer_time}'[:-1] + "}"
 
     def _flow_text(self, flow: Flow, time: str) -> str:
         uuid, ip, l4, ethernet, interface = flow.uuid, self._ip(flow), self._l4(flow), "", ""
@@ -131,11 +136,7 @@ class FlowLines:
         return f'"l4":{self._other_l4(l4.SerializeToString())},'
 
 
-def _time(message: Flow | GetFlowsResponse) -> str:
-    moment = message.time
-    seconds, nanos = moment.seconds, moment.nanos
-    if not seconds and not nanos and not message.HasField("time"):
-        return ""
+def _time(seconds: int, nanos: int) -> str:
     return f'"time":{render.timestamp(seconds, nanos)},'
 
 

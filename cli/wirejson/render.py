@@ -106,6 +106,8 @@ def timestamp(seconds: int, nanos: int) -> str:
     """Write a time in RFC 3339 with 0, 3, 6 or 9 digits; raises DecodeError out of range."""
     if not _FIRST_SECOND <= seconds <= _LAST_SECOND or not 0 <= nanos < SECOND_NS:
         raise DecodeError(f"google.protobuf.Timestamp out of range: {seconds} s, {nanos} ns")
+    if nanos % 1000:
+        return f'"{second_text(seconds)}.{nanos:09}Z"'
     return f'"{second_text(seconds)}{fraction_text(nanos)}Z"'
 
 
@@ -120,11 +122,9 @@ def second_text(seconds: int) -> str:
 
 
 def fraction_text(nanos: int) -> str:
-    """Write a fraction of a second in whole groups of three digits, or nothing."""
+    """Write whole microseconds of a second in groups of three digits; nothing for none."""
     if not nanos:
         return ""
-    if nanos % 1000:
-        return f".{nanos:09}"
     if nanos % 1_000_000:
         return f".{nanos // 1000:06}"
     return f".{nanos // 1_000_000:03}"
