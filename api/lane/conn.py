@@ -15,6 +15,7 @@ wait for the other's window cannot lock.
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -84,6 +85,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start HTTP/2, unless TLS agreed on something else."""
         self._transport = cast("asyncio.Transport", transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            # asyncio does so only where the socket names its protocol; accepted ones may not.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._transport.set_write_buffer_limits(high=self.limits.write_high_bytes)
         tls: SSLObject | None = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
@@ -156,6 +161,8 @@ class Connection(asyncio.Protocol):
         size_bytes = sum(map(len, payloads))
         if self._h2.take_data(stream_id, size_bytes):
             self._push(stream_id, payloads, size_bytes)
+            return
+        if self._h2.drop_data(stream_id, size_bytes):
             return
         for payload in payloads:
             self.on_frames(frame_head(len(payload), Kind.DATA, 0, stream_id) + payload)

@@ -14,7 +14,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.exceptions import FlowControlError, ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
-from h2.stream import StreamState
+from h2.stream import StreamClosedBy, StreamState
 
 from api.lane.wire import PREFACE
 
@@ -90,6 +90,21 @@ class H2State(H2Connection):
         self._inbound_flow_control_window_manager.window_consumed(size_bytes)
         stream._inbound_window_manager.window_consumed(size_bytes)
         stream._track_content_length(size_bytes, end_stream=False)
+        return True
+
+    def drop_data(self, stream_id: int, size_bytes: int) -> bool:
+        """Count DATA of a stream that we have reset, which was on its way; False if it is not one.
+
+        h2 would answer each such frame with one more RST_STREAM: hundreds after one cancelled call,
+        which a server must take for an attack.
+
+        Raises:
+            FlowControlError: the peer sent more than its window.
+        """
+        if self._stream_closed_by(stream_id) is not StreamClosedBy.SEND_RST_STREAM:
+            return False
+        self._inbound_flow_control_window_manager.window_consumed(size_bytes)
+        self.try_acknowledge(stream_id, size_bytes)
         return True
 
     def take_window(self, stream_id: int, increment: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -125,6 +126,28 @@ async def test_leaving_gives_the_window_of_unread_messages_back(serve: Serve) ->
                 await asyncio.sleep(0.001)
     await echo(channel, 60_000)
     await channel.close()
+
+
+async def test_leaving_many_streams_is_no_flood(serve: Serve) -> None:
+    server, address = await serve(limits=replace(SERVER_LIMITS, resets_per_s=30))
+    channel = Channel(address)
+    for _ in range(15):
+        async with channel.server_stream("/test.Lane/Endless", b"") as answer:
+            await anext(answer.batches())
+    await echo(channel)
+    assert server.statistics().refused == {}
+    assert server.statistics().connections_total == 1
+    await channel.close()
+
+
+async def test_nagle_is_off_on_both_sides(serve: Serve) -> None:
+    server, address = await serve()
+    other = Channel(address)
+    await echo(other)
+    for connection in (*server.connections, *other._connections):
+        sock = connection._transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    await other.close()
 
 
 async def test_two_endless_streams_share(channel: Channel) -> None:

@@ -131,6 +131,31 @@ def test_data_after_the_end_is_left_to_h2() -> None:
     assert not short.take_data(1, 5)
 
 
+def test_data_of_a_stream_we_reset_is_counted_and_not_answered() -> None:
+    short, _ = pair()
+    assert not short.drop_data(1, 10)
+    short.try_reset(1, 8)
+    short.data_to_send()
+    sent = 0
+    for _ in range(100):
+        assert not short.take_data(1, 10_000)
+        assert short.drop_data(1, 10_000)
+        wire = short.data_to_send()
+        # Nothing but WINDOW_UPDATE of the connection.
+        assert wire[3:4] in (b"", b"\x08")
+        assert wire[5:9] in (b"", bytes(4))
+        sent += len(wire)
+    assert 0 < sent < 13 * 30
+    with pytest.raises(h2.exceptions.FlowControlError):
+        short.drop_data(1, 150_001)
+
+
+def test_data_of_a_stream_the_peer_reset_is_left_to_h2() -> None:
+    short, _ = pair()
+    short.receive_data(http2(3, 1, struct.pack(">I", 8)))
+    assert not short.drop_data(1, 10)
+
+
 def test_zero_window_update_is_left_to_h2() -> None:
     short, _ = pair()
     assert not short.take_window(1, 0)
