@@ -5,7 +5,7 @@ to judge rows by what they refer to: each interned value is judged once, each ro
 """
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Final, Generic, TypeVar
 
@@ -21,15 +21,22 @@ T = TypeVar("T", bound=Hashable)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowSlice:
-    """Consecutive slots of a table."""
+    """Consecutive slots of a table, or some of them."""
 
     table: FlowTable
     slots: slice
+    picked: NDArray[np.intp] | None = None
+    """Indices within the slots, ascending; None for all."""
 
     # Columns have different types, and each reader knows its own.
     def column(self, name: str) -> NDArray[Any]:
-        """Return the column's values for these rows, as a view."""
-        return self.table.columns[name][self.slots]
+        """Return the column's values for these rows; not to be written to."""
+        values = self.table.columns[name][self.slots]
+        return values if self.picked is None else values.take(self.picked, axis=0)
+
+    def pick(self, rows: Mask) -> "RowSlice":
+        """Narrow a slice of consecutive rows to those that the mask has."""
+        return replace(self, picked=np.flatnonzero(rows))
 
     @property
     def interns(self) -> Interns:
@@ -37,19 +44,23 @@ class RowSlice:
         return self.table.interns
 
     def __len__(self) -> int:
+        if self.picked is not None:
+            return len(self.picked)
         return int(self.slots.stop - self.slots.start)
 
 
 class Cost(IntEnum):
     """How conditions are ordered within a filter: cheap ones first."""
 
-    CONSTANT = 0
+    UUID = 0
+    """Computes slots; the only one that must see consecutive ones."""
+    CONSTANT = 1
     """Does not look at the rows."""
-    COLUMN = 1
+    COLUMN = 2
     """Compares a narrow column."""
-    WIDE = 2
+    WIDE = 3
     """Compares addresses."""
-    REFERENCE = 3
+    REFERENCE = 4
     """Looks up refs; judges values not seen before."""
 
 
@@ -87,6 +98,8 @@ def membership(values: NDArray[Any], wanted: list[int]) -> Mask:
 
 _FEW: Final = 8
 
+_MANY: Final = 16
+
 _UNDECIDED: Final = 0
 _REFUSED: Final = 1
 _ACCEPTED: Final = 2
@@ -111,20 +124,23 @@ class RefVerdicts(Generic[T]):
         if interns.version != self._version:
             self._follow(interns)
         verdicts = self._verdicts.take(refs)
-        undecided = verdicts == _UNDECIDED
-        if undecided.any():
-            self._judge(interns, refs[undecided])
+        if (verdicts == _UNDECIDED).any():
+            self._judge(interns, refs)
             verdicts = self._verdicts.take(refs)
         accepted: Mask = verdicts == _ACCEPTED
         return accepted
 
     def _judge(self, interns: InternTable[T], refs: NDArray[np.int32]) -> None:
-        seen = np.zeros(len(self._verdicts), np.bool_)
-        seen[refs] = True
-        for ref in np.flatnonzero(seen).tolist():
-            value = interns[ref]
-            self._judged[ref] = value
-            self._verdicts[ref] = _ACCEPTED if self._predicate(value) else _REFUSED
+        if len(interns) * _MANY < len(refs):
+            # Few values: judging all costs less than finding out which of them occur.
+            values = {ref: value for ref, value in interns.items() if ref not in self._judged}
+        else:
+            occurring = np.unique(refs).tolist()
+            values = {ref: interns[ref] for ref in occurring if ref and ref not in self._judged}
+        numbers = np.fromiter(values, np.intp, len(values))
+        accepted = np.fromiter(map(self._predicate, values.values()), np.bool_, len(values))
+        self._verdicts[numbers] = np.where(accepted, np.uint8(_ACCEPTED), np.uint8(_REFUSED))
+        self._judged.update(values)
 
     def _follow(self, interns: InternTable[T]) -> None:
         """Grow with the intern table and forget entries that are gone."""

@@ -39,7 +39,8 @@ def uuids(flow_filter: FlowFilter, _: Context) -> Iterator[Condition]:
                     result[slot - rows.slots.start] = True
             return result
 
-        yield Condition(cost=Cost.COLUMN, mask=mask)
+        # First of all, so that it is asked about consecutive slots.
+        yield Condition(cost=Cost.UUID, mask=mask)
 
 
 def _slot_of(rows: RowSlice, text: str) -> int | None:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Final
+from typing import Final, NamedTuple
 
 ANY_SOURCE: Final = "any"
 CIDR_SOURCE: Final = "cidr"
@@ -20,8 +20,7 @@ INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 Network = IPv4Network | IPv6Network
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(NamedTuple):
     """A parsed label of an endpoint."""
 
     source: str
@@ -29,10 +28,18 @@ class Label:
     value: str
 
 
+Labels = dict[str, list[Label]]
+"""Labels of an endpoint by key; not to be written to."""
+
+
 @lru_cache(maxsize=1024)
-def parse_labels(labels: tuple[str, ...]) -> tuple[Label, ...]:
+def parse_labels(labels: tuple[str, ...]) -> Labels:
     """Return labels parsed; label sets are few, so the last ones are kept."""
-    return tuple(_parse_label(text) for text in labels)
+    by_key: Labels = {}
+    for text in labels:
+        label = _parse_label(text)
+        by_key.setdefault(label.key, []).append(label)
+    return by_key
 
 
 def _parse_label(text: str) -> Label:
@@ -53,9 +60,9 @@ class Requirement:
     network: Network | None
     """The key as a network, where the source is cidr."""
 
-    def matches(self, labels: tuple[Label, ...]) -> bool:
+    def matches(self, labels: Labels) -> bool:
         """Judge a set of labels."""
-        found = next((label for label in labels if self._has(label)), None)
+        found = self._find(labels)
         match self.operator:
             case "exists":
                 return found is not None
@@ -68,12 +75,15 @@ class Requirement:
             case _:
                 return found is not None and self._in_order(found.value)
 
-    def _has(self, label: Label) -> bool:
-        if self.source not in _ANY_SOURCES and self.source != label.source:
-            return False
-        if label.key == self.key:
-            return True
-        return self.network is not None and _inside(label.key, self.network)
+    def _find(self, labels: Labels) -> Label | None:
+        for label in labels.get(self.key, ()):
+            if self.source in _ANY_SOURCES or self.source == label.source:
+                return label
+        if self.network is None:
+            return None
+        every = (label for same_key in labels.values() for label in same_key)
+        cidrs = (label for label in every if label.source == CIDR_SOURCE)
+        return next((label for label in cidrs if _inside(label.key, self.network)), None)
 
     def _in_order(self, value: str) -> bool:
         if not INTEGER.fullmatch(value):

@@ -6,12 +6,16 @@ ones does. Gaps (rows of kind LOST) always pass: a reader must hear of them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from observer.filters.condition import Condition, Mask, RowSlice
 from observer.table.columns import EventKind
 from observer.table.ring import FlowTable
+
+_NARROWING: Final = 8
+"""Conditions look at the rows that are left alone where those are one of so many, or fewer."""
 
 Conditions = tuple[Condition, ...]
 """One FlowFilter: all conditions must hold, and none at all matches everything."""
@@ -53,11 +57,16 @@ def _any_filter(filters: Sequence[Conditions], rows: RowSlice) -> Mask:
 
 
 def _all_conditions(conditions: Conditions, rows: RowSlice) -> Mask:
-    if not conditions:
-        return np.ones(len(rows), np.bool_)
-    result = conditions[0].mask(rows)
-    for condition in conditions[1:]:
-        if not result.any():
+    result = np.ones(len(rows), np.bool_)
+    narrowed = rows
+    for condition in conditions:
+        if narrowed.picked is None:
+            result &= condition.mask(narrowed)
+        else:
+            result[narrowed.picked] = condition.mask(narrowed)
+        left = np.count_nonzero(result)
+        if not left:
             break
-        result &= condition.mask(rows)
+        if _NARROWING * left < len(rows):
+            narrowed = rows.pick(result)
     return result

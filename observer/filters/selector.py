@@ -15,7 +15,7 @@ from observer.filters.labels import (
     ANY_SOURCE,
     CIDR_SOURCE,
     INTEGER,
-    Label,
+    Labels,
     Requirement,
     parse_network,
 )
@@ -49,7 +49,7 @@ _NOINTEGER: Final = "for 'Gt', 'Lt' operators, the value must be an integer"
 _MAX_NAME_CHARS: Final = 63
 _MAX_SUBDOMAIN_CHARS: Final = 253
 
-Selector = Callable[[tuple[Label, ...]], bool]
+Selector = Callable[[Labels], bool]
 
 
 def parse_selector(text: str) -> Selector:

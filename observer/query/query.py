@@ -36,7 +36,7 @@ OVERTAKEN: Final = "reader overtaken"
 """Reason in the ledger."""
 
 _ENCODE_ROWS: Final = 512
-_SCAN_ROWS: Final = 16_384
+_SCAN_ROWS: Final = 32_768
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
