@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from google.protobuf import json_format
 
 from api.lane.call import Call
+from api.lane.metadata import Metadata
 from api.lane.server import Server
 from api.lane.service import service_methods
 from api.lane.status import RpcError
@@ -28,9 +28,6 @@ from api.proto.observer.observer_pb2 import (
     ServerStatusResponse,
 )
 from cli.surroundings import Output, Surroundings
-
-if TYPE_CHECKING:
-    from api.lane.metadata import Metadata
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW_NS = 1_772_600_767_000_000_000  # 2026-03-04T05:06:07Z
@@ -98,12 +95,16 @@ class Hubble:
     requests: list[GetFlowsRequest] = field(default_factory=list)
     forward: Callable[[Call, GetFlowsRequest], AsyncIterator[Framed]] | None = None
     """Answers GetFlows before the messages do."""
+    metadata: list[Metadata] = field(default_factory=list)
+    """Of the calls of GetFlows."""
+    server: Server | None = None
     asked_health: list[str] = field(default_factory=list)
     address: str = ""
 
     async def get_flows(self, call: Call, request: GetFlowsRequest) -> AsyncIterator[Framed]:
         """Send the messages, then the error if there is one."""
         self.requests.append(request)
+        self.metadata.append(call.metadata)
         if self.forward is not None:
             async for chunk in self.forward(call, request):
                 yield chunk
@@ -140,6 +141,7 @@ async def hubble() -> AsyncIterator[Hubble]:
     health = service_methods(health_pb2.DESCRIPTOR.services_by_name["Health"], hubble)
     version: Metadata = (("hubble-server-version", "1.19.4"),)
     server = Server({**observer, **health}, initial_metadata=version)
+    hubble.server = server
     hubble.address = await server.listen("127.0.0.1:0")
     try:
         yield hubble
