@@ -59,9 +59,10 @@ $(STAMP): pyproject.toml $(BIN)/python
 	@echo "$(CURDIR)/$(VENV)/bcc" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bcc.pth"
 	@touch $@
 
+# With job control the demo alone is in the foreground of a terminal: Ctrl-C ends it, not make.
 .PHONY: demo
 demo: setup ## Show live flows of a small cluster on this machine, as root (DURATION= seconds, else until Ctrl-C)
-	@$(BIN)/hubble-lab demo $(if $(DURATION),--duration $(DURATION)) $(ARGS)
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/hubble-lab demo $(if $(DURATION),--duration $(DURATION)) $(ARGS); exit $$?
 
 .PHONY: test
 test: setup ## Run the tests (ARGS='-k ring' goes to pytest)
