@@ -101,8 +101,8 @@ static __always_inline bool speaks_of_known(struct __sk_buff *skb, const struct 
 	    !address_equal(&inner.source, &packet->destination))
 		return false;
 	tuple_of(&tuple, &inner);
-	entry = connections.lookup(&tuple.key);
-	return connection_goes_on(entry, tuple.tag, &inner);
+	entry = connection_find(&tuple);
+	return entry && connection_goes_on(entry, &inner);
 }
 
 /* Keep what was judged; without an entry the packet goes untracked, or not at all. */
@@ -135,45 +135,47 @@ static __always_inline u32 remember(struct __sk_buff *skb, struct passage *passa
 	return drop;
 }
 
-/* Find the packet's connection or judge it: 0, or a drop that has been told. */
-static __always_inline u32 admit(struct __sk_buff *skb, struct passage *passage)
+/* Look the connection up: whether the packet passes by what has been judged before. */
+static __always_inline bool passes_by_connection(struct __sk_buff *skb, struct passage *passage,
+						 bool *goes_on)
 {
-	bool goes_on = false;
-	struct connection *entry = NULL;
-	u32 drop;
+	struct connection *entry;
+	bool reply;
 
-	if (passage->packet.icmp_error) {
-		if (speaks_of_known(skb, &passage->packet)) {
-			passage->reason = TRACE_REASON_RELATED;
-			name_parties(passage);
-			return 0;
-		}
-	} else {
-		tuple_of(&passage->tuple, &passage->packet);
-		entry = connections.lookup(&passage->tuple.key);
-		if (entry && entry->tag != passage->tuple.tag)
-			entry = NULL;
-		goes_on = connection_goes_on(entry, passage->tuple.tag, &passage->packet);
-	}
+	tuple_of(&passage->tuple, &passage->packet);
+	entry = connection_find(&passage->tuple);
 	passage->entry = entry;
 	passage->now = connection_clock(entry, &passage->packet);
-	if (goes_on && entry) {
-		bool reply = entry->origin != passage->tuple.side;
+	if (!entry || !connection_goes_on(entry, &passage->packet))
+		return false;
+	*goes_on = true;
+	reply = entry->origin != passage->tuple.side;
+	passage->reason = reply ? TRACE_REASON_REPLY : TRACE_REASON_ESTABLISHED;
+	passage->to_stack = reply && entry->flags & CONNECTION_VIA_STACK;
+	connection_parties(entry, passage->tuple.side, &passage->parties);
+	return reply || entry->revision == passage->settings->revision;
+}
 
-		passage->reason = reply ? TRACE_REASON_REPLY : TRACE_REASON_ESTABLISHED;
-		passage->to_stack = reply && entry->flags & CONNECTION_VIA_STACK;
-		connection_parties(entry, passage->tuple.side, &passage->parties);
-		if (reply || entry->revision == passage->settings->revision)
-			return 0;
-	}
+/* Let the packet pass by its connection or judge it: 0, or a drop that has been told. */
+static __always_inline u32 admit(struct __sk_buff *skb, struct passage *passage)
+{
+	bool is_error = passage->packet.icmp_error;
+	bool goes_on = false;
+	u32 drop;
+
+	if (!is_error && passes_by_connection(skb, passage, &goes_on))
+		return 0;
 	name_parties(passage);
-	drop = judge_both(skb, passage, !goes_on);
-	if (drop) {
-		if (goes_on && entry)
-			connection_refuse(entry);
-		return drop;
+	if (is_error && speaks_of_known(skb, &passage->packet)) {
+		passage->reason = TRACE_REASON_RELATED;
+		return 0;
 	}
-	return passage->packet.icmp_error ? 0 : remember(skb, passage, goes_on);
+	drop = judge_both(skb, passage, !goes_on);
+	if (drop && goes_on && passage->entry)
+		connection_refuse(passage->entry);
+	if (drop || is_error)
+		return drop;
+	return remember(skb, passage, goes_on);
 }
 
 /* Count a packet that passes, and tell it if that is due. */

@@ -78,12 +78,23 @@ static __always_inline bool begins_tcp(const struct packet *packet)
 	return (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-/* Whether the entry is the connection that this packet belongs to; else a new one begins. */
-static __always_inline bool connection_goes_on(const struct connection *entry, u64 tag,
+/* The tuple's entry, NULL if there is none or its memory is another's by now. */
+static __always_inline struct connection *connection_find(const struct tuple *tuple)
+{
+	struct connection *entry = connections.lookup((struct connection_key *)&tuple->key);
+
+	if (entry && entry->tag != tuple->tag)
+		entry = NULL;
+	/* else the compiler mixes this test with later ones, and the verifier loses its way */
+	asm volatile("" : "+r"(entry));
+	return entry;
+}
+
+/* Whether the packet belongs to the connection of this entry; else a new one begins with it. */
+static __always_inline bool connection_goes_on(const struct connection *entry,
 					       const struct packet *packet)
 {
-	return entry && entry->tag == tag && !(entry->flags & CONNECTION_REFUSED) &&
-	       !(begins_tcp(packet) && is_closed(entry));
+	return !(entry->flags & CONNECTION_REFUSED) && !(begins_tcp(packet) && is_closed(entry));
 }
 
 /* Let a connection begin in an old one's entry; what that still owes goes with the next reports. */

@@ -23,6 +23,7 @@ from observer.kernel.source import one_text
 RING_MAP: Final = "events"
 _HEADERS: Final = Path("/usr/include")
 _TIMEOUT_S: Final = 120
+_LOG_LINES: Final = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +62,9 @@ def compile_and_pin(job: Job) -> None:
 
 
 def _reason(output: str) -> str:
-    """The child's own message stands last; what the compiler said goes before it."""
-    return f"load programs: {output or 'the child process died without a word'}"
+    """The child's own message stands last; before it the end of what compiler or verifier said."""
+    lines = output.splitlines() or ["the child process died without a word"]
+    return "\n".join([f"load programs: {lines[-1]}", *lines[-_LOG_LINES:-1]])
 
 
 def _import_bcc() -> Any:  # noqa: ANN401 - bcc has no types; it is used in this file alone

@@ -199,25 +199,13 @@ def run_program(
     out = ctypes.create_string_buffer(max(1, room_bytes))
     given = ctypes.create_string_buffer(context, max(1, len(context)))
     attributes = ctypes.create_string_buffer(_ATTR_BYTES)
-    _bpf(
-        _PROG_TEST_RUN,
-        struct.pack(
-            "=IIIIQQIIIIQQ",
-            program_fd,
-            0,
-            len(data),
-            room_bytes,
-            _address(frame),
-            _address(out) if room_bytes else 0,
-            repeat,
-            0,
-            len(context),
-            0,
-            _address(given) if context else 0,
-            0,
-        ),
-        keep=attributes,
-    )
+    # sizes of 0 make the kernel ignore the pointers beside them
+    sizes = (program_fd, 0, len(data), room_bytes)
+    context_sizes = (repeat, 0, len(context), 0)
+    pointers = (_address(frame), _address(out) if room_bytes else 0)
+    packed = struct.pack("=IIIIQQIIII", *sizes, *pointers, *context_sizes)
+    packed += struct.pack("=QQ", _address(given) if context else 0, 0)
+    _bpf(_PROG_TEST_RUN, packed, keep=attributes)
     verdict, _, size = struct.unpack_from("=iII", attributes, 4)
     return RunResult(
         verdict=verdict,

@@ -168,6 +168,14 @@ def test_without_bcc(
     remove(node_name)
 
 
+def test_what_bcc_refuses_is_told_in_a_few_lines(node_name: str) -> None:
+    with pytest.raises(KernelError, match="load programs: compile programs: ") as caught:
+        Datapath.load(node=node_name, conntrack_entries=0)
+    assert "connections" in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 12
+    remove(node_name)
+
+
 def test_a_namespace_that_does_not_exist(bed: Bed) -> None:
     hooks = links.Links(
         folder=bed.datapath._pins.links,
