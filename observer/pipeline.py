@@ -55,11 +55,14 @@ class Pipeline:
         if rows.count:
             for sink in self._sinks:
                 sink.consume(rows, first)
+        # A gap may be reported later than rows that are still to come: their times must not be
+        # raised to the report's, so its row stands where the batch ends.
+        latest_ns = int(rows.columns["time_ns"][-1]) if rows.count else None
         for lost in batch.lost:
-            self._lose(lost, batch.wall_offset_ns)
+            self._lose(lost, batch.wall_offset_ns, latest_ns)
         return rows.count
 
-    def _lose(self, lost: LostSamples, wall_offset_ns: int) -> None:
+    def _lose(self, lost: LostSamples, wall_offset_ns: int, latest_ns: int | None) -> None:
         self._ledger.count(Stage.RING, "perf ring full", lost.count)
         first_ns = lost.first_mono_ns + wall_offset_ns if lost.first_mono_ns else None
         last_ns = lost.last_mono_ns + wall_offset_ns
@@ -70,4 +73,4 @@ class Pipeline:
             first_ns=first_ns,
             last_ns=last_ns,
         )
-        self._table.append_lost(events, last_ns)
+        self._table.append_lost(events, last_ns if latest_ns is None else min(last_ns, latest_ns))

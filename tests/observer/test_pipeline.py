@@ -153,6 +153,20 @@ def test_losses_of_the_rings_are_rows(station: Station) -> None:
     assert station.seen == [(2, 0)]
 
 
+def test_a_gap_reported_late_does_not_move_the_rows_that_follow(station: Station) -> None:
+    lost = LostSamples(cpu=1, count=1, first_mono_ns=900, last_mono_ns=5000)
+    station.pipeline.feed(replace(make_batch([trace(PACKET)], start_ns=1000), lost=(lost,)))
+    station.pipeline.feed(make_batch([trace(PACKET)], start_ns=2000))
+    times = station.table.columns["time_ns"][:3] - WALL_OFFSET_NS
+    assert times.tolist() == [1000, 1000, 2000]
+
+
+def test_a_gap_without_rows(station: Station) -> None:
+    lost = LostSamples(cpu=1, count=1, first_mono_ns=900, last_mono_ns=5000)
+    station.pipeline.feed(replace(make_batch([]), lost=(lost,)))
+    assert station.table.columns["time_ns"][0] == WALL_OFFSET_NS + 5000
+
+
 def test_a_batch_without_rows_reaches_nobody(station: Station) -> None:
     assert station.pipeline.feed(make_batch([b"\0"])) == 0
     assert station.pipeline.feed(make_batch([])) == 0
