@@ -38,9 +38,12 @@ def main() -> int:
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
-        # Python would flush stdout once more at exit, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 0
+    except OSError as error:
+        _forget_output()
+        _warn(f"write output: {error.strerror}\n")
+        return _FAILED
 
 
 def run(words: Sequence[str], surroundings: Surroundings) -> int:
@@ -84,6 +87,11 @@ def _group(
         raise UsageError(unknown_command(ROOT, arguments.words[0]))
     else:
         surroundings.out.write(help_page(command, path))
+
+
+def _forget_output() -> None:
+    """Send what is left for stdout nowhere: Python would write it at exit, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _warn(text: str) -> None:

@@ -39,7 +39,8 @@ class ServerOptions:
     server_name: str
     authorization: str
     """Value of the authorization header; empty for none."""
-    connect_timeout_s: float
+    connect_timeout_s: float | None
+    """None for the lane's own limit."""
     request_timeout_s: float
 
     @classmethod
@@ -75,7 +76,7 @@ class ServerOptions:
             client_certificate=(certificate, key) if certificate else None,
             server_name=arguments.text("tls-server-name"),
             authorization=f"Basic {login}" if user else "",
-            connect_timeout_s=arguments.number("timeout") / 1e9,
+            connect_timeout_s=arguments.number("timeout") / 1e9 or None,
             request_timeout_s=arguments.number("request-timeout") / 1e9,
         )
 

@@ -78,8 +78,9 @@ class Arguments:
             elif take_filter is not None:
                 take_filter(flag.name, text)
         except ValueError as error:
+            reason = "not valid UTF-8" if isinstance(error, UnicodeError) else error
             raise UsageError(
-                f"invalid argument {quoted(text)} for {quoted(flag.label)} flag: {error}"
+                f"invalid argument {quoted(text)} for {quoted(flag.label)} flag: {reason}"
             ) from None
 
     def _typed(self, name: str, kind: type[V]) -> V:

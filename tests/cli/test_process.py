@@ -15,7 +15,8 @@ from api.lane.wire import Framed, frame
 from api.proto.observer.observer_pb2 import GetFlowsRequest, GetFlowsResponse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
+    from io import BufferedWriter
     from pathlib import Path
 
     from api.lane.call import Call
@@ -57,6 +58,24 @@ async def test_a_reader_that_had_enough_is_no_error(hubble: Hubble) -> None:
     process.stdout._transport.close()  # type: ignore[attr-defined]  # what `| head -1` does
     assert await process.stderr.read() == b""
     assert await process.wait() == 0
+
+
+@pytest.fixture
+def full_disk() -> Iterator[BufferedWriter]:
+    with open("/dev/full", "wb") as full:
+        yield full
+
+
+async def test_a_full_disk_is_named(
+    hubble: Hubble, responses: list[bytes], full_disk: BufferedWriter
+) -> None:
+    hubble.messages = responses
+    words = ("observe", "-s", "--server", hubble.address)
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM, *words, stdout=full_disk, stderr=PIPE, env=ENVIRON
+    )
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (1, b"write output: No space left on device\n")
 
 
 def _flow(number: int) -> bytes:

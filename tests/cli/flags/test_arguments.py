@@ -4,6 +4,7 @@ import pytest
 
 from cli.commands.tree import FLOWS
 from cli.errors import UsageError
+from cli.filters.tracker import FilterFlags
 from cli.flags.arguments import Arguments, HelpWanted, environment_layer
 from cli.flags.scan import flags_of
 
@@ -102,6 +103,12 @@ def test_filters_are_handed_on_in_order() -> None:
     read.read(lambda name, text: seen.append((name, text)))
     assert seen == [("not", "true"), ("pod", "a"), ("namespace", "b")]
     assert read.on("all")
+
+
+def test_a_value_that_is_no_text() -> None:
+    read = Arguments(["--label", "\udcff"], flags_of(FLOWS))
+    with pytest.raises(UsageError, match=r'^invalid argument "\\xff" .* flag: not valid UTF-8$'):
+        read.read(FilterFlags().take)
 
 
 def test_reading_a_flag_as_another_type_is_a_mistake_of_the_program() -> None:
