@@ -69,7 +69,7 @@ class Pipeline:
         events = LostEvents(
             source=PERF_EVENT_RING_BUFFER,
             count=lost.count,
-            cpu=lost.cpu,
+            cpu=lost.cpu if lost.cpu >= 0 else None,
             first_ns=first_ns,
             last_ns=last_ns,
         )

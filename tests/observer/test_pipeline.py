@@ -161,6 +161,13 @@ def test_a_gap_reported_late_does_not_move_the_rows_that_follow(station: Station
     assert times.tolist() == [1000, 1000, 2000]
 
 
+def test_a_gap_of_no_particular_cpu(station: Station) -> None:
+    lost = LostSamples(cpu=-1, count=1, first_mono_ns=0, last_mono_ns=5000)
+    station.pipeline.feed(replace(make_batch([]), lost=(lost,)))
+    detail: Any = station.table.details[0]
+    assert detail.cpu is None
+
+
 def test_a_gap_without_rows(station: Station) -> None:
     lost = LostSamples(cpu=1, count=1, first_mono_ns=900, last_mono_ns=5000)
     station.pipeline.feed(replace(make_batch([]), lost=(lost,)))

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,6 +134,16 @@ def test_read_only_samples_will_do() -> None:
     batch = make_batch([PLAIN] * 3)
     assert not batch.samples.flags.writeable
     assert Decoder(Ledger()).decode(batch).count == 3
+
+
+@pytest.mark.parametrize("shift", [1, 4])
+def test_samples_need_not_be_aligned(shift: int) -> None:
+    batch = SyntheticNode(2, Mix(odd_share=0.2, foreign_share=0.1)).batch(100)
+    memory = np.zeros(batch.samples.size + 8, np.uint8)
+    start = -memory.ctypes.data % 8 + shift
+    moved = memory[start : start + batch.samples.size].reshape(batch.samples.shape)
+    moved[:] = batch.samples
+    check_against_reference(replace(batch, samples=moved))
 
 
 def test_more_extension_headers_than_we_follow_have_no_transport() -> None:
