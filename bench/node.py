@@ -27,7 +27,6 @@ _CHECK: Final = "/grpc.health.v1.Health/Check"
 _START_S: Final = 30.0
 _STOP_S: Final = 10.0
 _LOOK_S: Final = 0.02
-_QUIET_S: Final = 0.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,31 +55,16 @@ class Node:
         """Read what it holds and has used."""
         return usage(self.pid)
 
-    def wait_until_quiet(self, *, seen: int = 0) -> int:
-        """Wait until so many flows were seen and no more come; how many it has seen then.
+    def wait_until_seen(self, rows: int) -> None:
+        """Wait until so many rows were ever appended.
 
         Raises:
             WrongAnswerError: it does not get there.
         """
         deadline = time.monotonic() + _START_S
-        before = -1
-        while (now := self.status().seen_flows) < max(seen, 1) or now != before:
+        while (found := self.status().seen_flows) < rows:
             if time.monotonic() > deadline:
-                raise WrongAnswerError(f"wait for flows: {now} seen, expected {seen}")
-            before = now
-            time.sleep(_QUIET_S)
-        return now
-
-    def wait_for_rows(self, rows: int) -> None:
-        """Wait until the table holds so many rows.
-
-        Raises:
-            WrongAnswerError: it does not get there.
-        """
-        deadline = time.monotonic() + _START_S
-        while (found := self.status().num_flows) < rows:
-            if time.monotonic() > deadline:
-                raise WrongAnswerError(f"fill the table: {found} flows, expected {rows}")
+                raise WrongAnswerError(f"wait for flows: {found} seen, expected {rows}")
             time.sleep(_LOOK_S)
 
 

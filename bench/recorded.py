@@ -11,8 +11,10 @@ from bench.cluster import Numbers, objects_of
 from bench.errors import WrongAnswerError
 from bench.ingest_node import SEED
 from bench.workload import SyntheticNode
+from observer.decode.decoder import Decoder
 from observer.decode.layout import DROP, EXT, TRACE, VERDICT, VERDICT_FLAG_AUDIT
 from observer.kernel.recording import RecordedChange, Recorder
+from observer.ledger import Ledger
 from observer.samples import EXT_BYTES, SampleBatch
 
 _CHUNK: Final = 16_384
@@ -26,6 +28,8 @@ class Recorded:
 
     path: Path
     batches: tuple[SampleBatch, ...]
+    rows_per_part: int
+    """Samples that can be decoded, in each part."""
 
 
 def record(
@@ -50,14 +54,17 @@ def record(
         recorder.change(RecordedChange(change="ADDED", object=document))
     batches: list[SampleBatch] = []
     for part in range(parts):
+        pause_ns = int(part * pause_s * 1e9)
         for batch in _batches(node, numbers, samples, batch_rows):
-            later = replace(batch, mono_ns=batch.mono_ns + int(part * pause_s * 1e9))
+            later = replace(batch, mono_ns=batch.mono_ns + pause_ns)
             recorder.batch(later)
             batches.append(later)
     recorder.close()
     if recorder.dropped:
         raise WrongAnswerError(f"record mix: {recorder.dropped} samples not written to {path}")
-    return Recorded(path=path, batches=tuple(batches))
+    decoder = Decoder(Ledger())
+    rows = sum(decoder.decode(batch).count for batch in batches[: len(batches) // parts])
+    return Recorded(path=path, batches=tuple(batches), rows_per_part=rows)
 
 
 def _batches(

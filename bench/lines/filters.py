@@ -54,9 +54,9 @@ def measure(conditions: Conditions) -> Iterator[Measurement]:
     }
     speed = str(_WRITTEN_PER_S / EVENTS_PER_SECOND)
     with replaying(recorded.path, speed=speed) as node:
-        node.wait_for_rows(CAPACITY)
+        node.wait_until_seen(CAPACITY)
         times = {name: _ask(node, question, queries) for name, question in kinds.items()}
-        node.wait_until_quiet()
+        node.wait_until_seen(recorded.rows_per_part)
         for question in kinds.values():
             check(node, question())
     for name, found in times.items():

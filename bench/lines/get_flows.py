@@ -19,13 +19,13 @@ from bench.expected import Expected
 from bench.ingest_node import CAPACITY
 from bench.measurement import Budget, Conditions, Measurement
 from bench.node import replaying
-from bench.recorded import record
+from bench.recorded import Recorded, record
 
 _LINE: Final = "getflows"
 _SAMPLES: Final = 4_096 * 18
 _RAW_K_PER_S: Final = 600.0
 _GO_DECODING_K_PER_S: Final = 200.0
-_PAUSE_S: Final = 1.5
+_PAUSE_S: Final = 3.0
 _MEAN_BYTES: Final = (800.0, 900.0)
 
 Reader = Callable[[str], Received]
@@ -34,12 +34,13 @@ Reader = Callable[[str], Received]
 def measure(conditions: Conditions) -> Iterator[Measurement]:
     """Thousands of flows per second for each client."""
     path = conditions.folder / "getflows.rec"
-    expected = Expected(record(path, samples=_SAMPLES, parts=2, pause_s=_PAUSE_S).batches)
+    recorded = record(path, samples=_SAMPLES, parts=2, pause_s=_PAUSE_S)
+    expected = Expected(recorded.batches)
     first: list[Received] = []
     for name, (reader, budget) in _readers(conditions.go_client).items():
         received: list[Received] = []
         for _ in range(conditions.repeats(5)):
-            cold, warm = _read(path, reader)
+            cold, warm = _read(recorded, reader)
             _check(cold, expected)
             _check(warm, expected)
             first.append(cold)
@@ -78,12 +79,15 @@ def _floor(k_per_s: float) -> Budget:
     return Budget(limit=k_per_s, ceiling=False)
 
 
-def _read(recording: Path, reader: Reader) -> tuple[Received, Received]:
+def _read(recorded: Recorded, reader: Reader) -> tuple[Received, Received]:
     """The first reading of a server, and the one to be measured."""
-    with replaying(recording, speed="1") as node:
-        seen = node.wait_until_quiet(seen=CAPACITY)
+    rows = recorded.rows_per_part
+    with replaying(recorded.path, speed="1") as node:
+        node.wait_until_seen(rows)
         first = read_raw(node.target, observer_pb2.GetFlowsRequest(number=CAPACITY))
-        node.wait_until_quiet(seen=seen + CAPACITY)
+        if node.status().seen_flows != rows:
+            raise WrongAnswerError(f"read flows: took longer than the pause of {_PAUSE_S} s")
+        node.wait_until_seen(2 * rows)
         return first, reader(node.target)
 
 

@@ -75,7 +75,6 @@ def _idle(recording: Path, seconds: float) -> tuple[Usage, float]:
 
 def _filled(recording: Path) -> Usage:
     with replaying(recording) as node:
-        node.wait_until_quiet(seen=CAPACITY)
         _use(node)
         return node.usage()
 
