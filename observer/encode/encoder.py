@@ -17,7 +17,7 @@ from api.lane.wire import PREFIX, PREFIX_BYTES, Framed, frame
 from api.proto.flow.flow_pb2 import Emitter, Flow
 from api.proto.observer.observer_pb2 import GetFlowsResponse
 from observer.encode.addresses import AddressPieces, Piece
-from observer.encode.extras import details_piece, ip_trace_id_piece, row_details_piece
+from observer.encode.extras import details_piece, file_piece, ip_trace_id_piece, row_details_piece
 from observer.encode.head import HeadRows
 from observer.encode.masks import FieldMask
 from observer.encode.messages import detail_flow, lost_response
@@ -137,6 +137,8 @@ class FlowEncoder:
             if cache.always or refs.any():
                 pieces.append(cache.take(refs))
         pieces += self._policies(plan, columns)
+        if plan.wants("file") and columns("file").any():
+            pieces.append(file_piece(columns("file"), columns("line")))
         if plan.wants("ip_trace_id") and columns("ip_trace_id").any():
             pieces.append(ip_trace_id_piece(columns("ip_trace_id")))
         detailed = np.flatnonzero(columns("flags") & _DETAIL)

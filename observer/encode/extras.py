@@ -1,7 +1,7 @@
 """Extras: the pieces of a flow that few rows or few clients have.
 
-The trace id from IP options, what a row's detail holds (tunnel, socket), and our own
-leavitt.FlowDetails for clients that ask for it.
+Where in the datapath's source a drop was decided, the trace id from IP options, what a row's
+detail holds (tunnel, socket), and our own leavitt.FlowDetails for clients that ask for it.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from api.proto.flow.flow_pb2 import Flow
 from api.proto.leavitt.flow_details_pb2 import FlowDetails
 from observer.encode.addresses import Piece
+from observer.encode.sources import source_file
 from observer.encode.varint import UINT32_BYTES, UINT64_BYTES, length_field, write_varints
 
 _UINT16_BYTES: Final = 3
@@ -24,6 +25,7 @@ _DETAILS: Final = (
     ("vlan_id", _UINT16_BYTES),
 )
 """Columns and widths of their varints, in the order of FlowDetails' fields."""
+_OPEN_LINE: Final = b"\x10" + bytes(_UINT16_BYTES)
 _TYPE_URL: Final = f"type.googleapis.com/{FlowDetails.DESCRIPTOR.full_name}".encode()
 
 
@@ -33,6 +35,28 @@ def _fixed_piece(matrix: NDArray[np.uint8]) -> Piece:
     fragments = np.empty(count, object)
     fragments[:] = matrix.view(f"V{width}")[:, 0].tolist()
     return fragments, np.full(count, width, np.int32)
+
+
+def file_piece(files: NDArray[np.uint8], lines: NDArray[np.uint16]) -> Piece:
+    """Encode Flow.file from numbers of files and lines, (n,) each; empty where the file is 0."""
+    fragments = np.full(len(files), b"", object)
+    lengths = np.zeros(len(files), np.int32)
+    told = np.flatnonzero(files)
+    digits = np.empty((len(told), _UINT16_BYTES), np.uint8)
+    write_varints(digits, lines[told])
+    names = files[told].tolist()
+    heads = {number: _file_head(number) for number in set(names)}
+    tails: list[bytes] = digits.view(f"V{_UINT16_BYTES}")[:, 0].tolist()
+    for row, name, tail in zip(told.tolist(), names, tails, strict=True):
+        fragments[row] = fragment = heads[name] + tail
+        lengths[row] = len(fragment)
+    return fragments, lengths
+
+
+def _file_head(number: int) -> bytes:
+    """Return FileInfo up to the tag of its line."""
+    field = length_field(38, length_field(1, source_file(number).encode()) + _OPEN_LINE)
+    return field[:-_UINT16_BYTES]
 
 
 def ip_trace_id_piece(ids: NDArray[np.uint64]) -> Piece:

@@ -27,7 +27,16 @@ from observer.table.interns import Interns, InternTable
 _TRAIT_SLOT_BITS: Final = 13
 _KNOWN_TRAITS: Final = 8_192
 
-_ROW_FIELDS: Final = ("time", "uuid", "ethernet", "IP", "l4", "ip_trace_id", "extensions")
+_ROW_FIELDS: Final = (
+    "time",
+    "uuid",
+    "ethernet",
+    "IP",
+    "l4",
+    "file",
+    "ip_trace_id",
+    "extensions",
+)
 """Fields that differ from row to row: they are wanted whole or not at all, or it gets slow."""
 _CONSTANT_FIELDS: Final = ("node_name", "node_labels", "emitter")
 _POLICY_FIELDS: Final = (

@@ -5,8 +5,8 @@ that rows with equal keys share one encoded fragment. This module packs keys, un
 builds the flow's fields from them.
 
     word 0   kind sub_type verdict drop_reason direction is_reply+1 match_type trace_reason (8 each)
-    word 1   bits 0-15 TCP flags, or type << 8 | code    16-31 line    32-47 proxy port
-             48-55 file    56-58 l4_kind    60-61 ip_version
+    word 1   bits 0-15 TCP flags, or type << 8 | code    16-31 proxy port
+             32-39 l4_kind    40-47 ip_version
 """
 
 from collections.abc import Callable
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from api.proto.flow.flow_pb2 import Flow, FlowType, TraceObservationPoint
 from observer.encode.messages import open_enum
-from observer.encode.sources import source_file
 from observer.encode.summary import TCP_FLAG_NAMES, summary
 from observer.table.columns import EventKind, L4Kind
 
@@ -57,10 +56,9 @@ def pack(column: Columns) -> tuple[NDArray[U64], NDArray[U64]]:
     if typed.any():
         codes = (column("source_port") << 8) | (column("destination_port") & 0xFF)
         high[typed, 0] = codes[typed]
-    high[:, 1] = column("line")
-    high[:, 2] = column("proxy_port")
-    high[:, 3] = column("file") | (l4_kind.astype(np.uint16) << 8)
-    high[:, 3] |= column("ip_version").astype(np.uint16) << 12
+    high[:, 1] = column("proxy_port")
+    high[:, 2] = column("ip_version").astype(np.uint16) << 8 | l4_kind
+    high[:, 3] = 0
     return low.view("<u8")[:, 0], high.view("<u8")[:, 0]
 
 
@@ -78,9 +76,7 @@ class Traits:
     trace_reason: int
     tcp_flags: int
     """Or type << 8 | code."""
-    line: int
     proxy_port: int
-    file: int
     l4_kind: int
     ip_version: int
 
@@ -93,11 +89,9 @@ class Traits:
         return cls(
             **values,
             tcp_flags=word1 & 0xFFFF,
-            line=word1 >> 16 & 0xFFFF,
-            proxy_port=word1 >> 32 & 0xFFFF,
-            file=word1 >> 48 & 0xFF,
-            l4_kind=word1 >> 56 & 0x0F,
-            ip_version=word1 >> 60,
+            proxy_port=word1 >> 16 & 0xFFFF,
+            l4_kind=word1 >> 32 & 0xFF,
+            ip_version=word1 >> 40 & 0xFF,
         )
 
     @property
@@ -139,8 +133,6 @@ def traits_flow(traits: Traits) -> Flow:
     flow.event_type.type, flow.event_type.sub_type = traits.kind, traits.sub_type
     if traits.is_reply >= 0:
         flow.is_reply.value = traits.is_reply == _REPLY
-    if traits.file:
-        flow.file.name, flow.file.line = source_file(traits.file), traits.line
     _set_point(flow, traits)
     return flow
 

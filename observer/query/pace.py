@@ -3,7 +3,7 @@
 from typing import Final
 
 SCAN_TARGET_S: Final = 0.000_5
-ENCODE_TARGET_S: Final = 0.001
+ENCODE_TARGET_S: Final = 0.001_25
 """A step scans and encodes: together below the 2 ms that the loop allows."""
 
 

@@ -35,7 +35,7 @@ from observer.table.ring import FlowTable
 OVERTAKEN: Final = "reader overtaken"
 """Reason in the ledger."""
 
-_ENCODE_ROWS: Final = 512
+_ENCODE_ROWS: Final = 768
 _SCAN_ROWS: Final = 32_768
 
 
