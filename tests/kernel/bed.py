@@ -8,6 +8,8 @@ Everything carries the process id in its name and is removed again, also after a
 """
 
 import os
+import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -23,6 +25,7 @@ import numpy as np
 from observer.kernel import layout, syscall
 from observer.kernel.datapath import Datapath, DatapathSettings, EndpointEntry
 from observer.kernel.netns import inside
+from observer.kernel.pins import DEFAULT_BPFFS
 from observer.kernel.rings import PerfRings, RingSettings
 from policy.entries import Direction, PolicyEntry
 from tests.kernel.events import Event, read_event
@@ -242,6 +245,19 @@ def namespace(name: str) -> Iterator[str]:
         yield name
     finally:
         ip("netns", "del", name)
+
+
+def remove_leftovers() -> None:
+    """Namespaces and pins of runs that were killed: their process is no more."""
+    folders = (netns_path(""), DEFAULT_BPFFS / "leavitt")
+    for path in [path for folder in folders for path in folder.glob("lvt*")]:
+        owner = re.match(r"lvt(\d+)", path.name)
+        if owner is None or Path("/proc", owner[1]).exists():
+            continue
+        if path.parent == netns_path(""):
+            subprocess.run(["ip", "netns", "del", path.name], check=False, capture_output=True)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _sysctl(netns: str, name: str, value: str) -> None:

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kernel.bed import Bed, make_bed
+from tests.kernel.bed import Bed, make_bed, remove_leftovers
 
 
 @pytest.fixture(scope="session")
 def shared_bed() -> Iterator[Bed]:
+    remove_leftovers()
     with make_bed() as bed:
         yield bed
 

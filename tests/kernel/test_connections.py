@@ -264,9 +264,7 @@ def test_a_full_map(bed: Bed) -> None:
 def test_two_cpus_and_the_sweep_lose_no_count(bed: Bed) -> None:
     """Both directions and one direction twice, on two CPUs, while the sweep takes counts too."""
     configure(bed, report_interval_ns=20_000, tcp_idle_timeout_ns=0, other_idle_timeout_ns=0)
-    cpus = sorted(os.sched_getaffinity(0))[:2]
-    if len(cpus) < 2:
-        pytest.skip("needs two CPUs")
+    cpus = (sorted(os.sched_getaffinity(0)) * 2)[:2]  # one twice is better than a skip
     rounds, repeat = 60, 500
     first, reply = tcp(bed, flags=ACK), tcp(bed).reply(flags=ACK)
     start = threading.Barrier(3)
