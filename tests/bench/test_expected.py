@@ -28,7 +28,7 @@ def flow_of(batch: SampleBatch, row: int) -> flow_pb2.Flow:
     packet = read(batch.samples[row].tobytes())
     if packet is None:
         return flow
-    flow.verdict = flow_pb2.Verdict.ValueType(packet.verdict)
+    flow.MergeFrom(flow_pb2.Flow(verdict=flow_pb2.Verdict.Name(packet.verdict)))
     flow.IP.source, flow.IP.destination = packet.source, packet.destination
     layer4 = getattr(flow.l4, packet.layer4)
     if packet.layer4.startswith("ICMP"):
