@@ -102,7 +102,8 @@ class Decoder:
         if odd.foreign.size:
             read_captures(header, np.flatnonzero(types == scalars.CAPTURE), rows)
             sockets = np.flatnonzero(types == scalars.TRACE_SOCK)
-            read_sockets(samples[keep][sockets], sockets, rows)
+            if sockets.size:
+                read_sockets(samples[keep][sockets], sockets, rows)
         restore_sources(header, rows)
 
     def _reserve(self, count: int) -> None:

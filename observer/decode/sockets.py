@@ -37,15 +37,16 @@ def read_sockets(samples: NDArray[np.uint8], which: NDArray[np.intp], rows: Rows
         which: the k rows to overwrite.
         rows: all rows of the batch.
     """
-    for sample, row in zip(samples, which.tolist(), strict=True):
-        event = sample[: TRACE_SOCK.itemsize].view(TRACE_SOCK)[0]
+    _blank(rows, which)
+    events = samples[:, : TRACE_SOCK.itemsize].copy().view(TRACE_SOCK)[:, 0]
+    for event, row in zip(events, which.tolist(), strict=True):
         point = int(event["xlate_point"])
         is_ipv6 = bool(event["flags"] & FLAG_IPV6)
         address = event["dst_ip"].tobytes()
         if not is_ipv6:
             address = bytes(10) + b"\xff\xff" + address[:4]
         reverse = point in (_PRE_REVERSE, _POST_REVERSE)
-        near, far = ("destination", "source") if reverse else ("source", "destination")
+        far = "source" if reverse else "destination"
         values = {
             "kind": int(event["type"]),
             "sub_type": point,
@@ -55,22 +56,20 @@ def read_sockets(samples: NDArray[np.uint8], which: NDArray[np.intp], rows: Rows
             "l4_kind": _L4_KINDS.get(int(event["l4_proto"]), L4Kind.NONE),
             f"{far}_port": int(event["dst_port"]),
         }
-        _blank(rows, row)
         for name, value in values.items():
             rows.columns[name][row] = value
         rows.columns[f"{far}_ip"][row] = np.frombuffer(address, np.uint64)
-        rows.columns[f"{near}_ip"][row] = 0
         translation = SocketTranslation(
             socket_cookie=int(event["sock_cookie"]), cgroup_id=int(event["cgroup_id"])
         )
         rows.add_detail(row, translation)
 
 
-def _blank(rows: Rows, row: int) -> None:
-    """Clear what was read as if it were a trace."""
+def _blank(rows: Rows, which: NDArray[np.intp]) -> None:
+    """Clear what was read as if they were traces."""
     for name, column in rows.columns.items():
         if name not in ("time_ns", "cpu"):
-            column[row] = 0
-    rows.raw.identities[:, row] = 0
-    rows.raw.ifindex[row] = 0
-    rows.raw.original_set[row] = False
+            column[which] = 0
+    rows.raw.identities[:, which] = 0
+    rows.raw.ifindex[which] = 0
+    rows.raw.original_set[which] = False
