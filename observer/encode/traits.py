@@ -9,9 +9,9 @@ builds the flow's fields from them.
              32-39 l4_kind    40-47 ip_version
 """
 
+import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,13 @@ _IS_TYPED: Final = np.isin(_NUMBERS, (L4Kind.ICMPV4, L4Kind.ICMPV6, L4Kind.VRRP,
 SAW_SEGMENT: Final = ~np.isin(_NUMBERS, (EventKind.L7, EventKind.TRACE_SOCK))
 """By kind: whether a TCP row has flags, and not only ports that somebody told."""
 _REPLY: Final = 1
+_REPLY_INDEX: Final = _BYTES.index("is_reply")
+_KEY: Final = struct.Struct("<8BHHBBxx")
+_FLOW_TYPES: Final[dict[int, FlowType]] = {
+    EventKind.L7: FlowType.L7,
+    EventKind.TRACE_SOCK: FlowType.SOCK,
+}
+_TO_ENDPOINT: Final = int(TraceObservationPoint.TO_ENDPOINT)
 
 Columns = Callable[[str], NDArray[Any]]
 
@@ -49,7 +56,7 @@ def pack(column: Columns) -> tuple[NDArray[U64], NDArray[U64]]:
     low = np.empty((len(l4_kind), len(_BYTES)), np.uint8)
     for index, name in enumerate(_BYTES):
         low[:, index] = column(name).view(np.uint8)
-    low[:, _BYTES.index("is_reply")] += 1
+    low[:, _REPLY_INDEX] += 1
     high = np.empty((len(l4_kind), 4), np.uint16)
     high[:, 0] = column("tcp_flags")
     typed = _IS_TYPED.take(l4_kind)
@@ -62,8 +69,7 @@ def pack(column: Columns) -> tuple[NDArray[U64], NDArray[U64]]:
     return low.view("<u8")[:, 0], high.view("<u8")[:, 0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traits:
+class Traits(NamedTuple):
     """A key, unpacked: the values of the columns by their names."""
 
     kind: int
@@ -83,16 +89,9 @@ class Traits:
     @classmethod
     def unpack(cls, key: bytes) -> "Traits":
         """Return what `pack` packed: both words, 16 bytes."""
-        values = dict(zip(_BYTES, key[:8], strict=True))
-        word1 = int.from_bytes(key[8:], "little")
-        values["is_reply"] -= 1
-        return cls(
-            **values,
-            tcp_flags=word1 & 0xFFFF,
-            proxy_port=word1 >> 16 & 0xFFFF,
-            l4_kind=word1 >> 32 & 0xFF,
-            ip_version=word1 >> 40 & 0xFF,
-        )
+        columns = _KEY.unpack(key)
+        reply = columns[_REPLY_INDEX] - 1
+        return cls._make((*columns[:_REPLY_INDEX], reply, *columns[_REPLY_INDEX + 1 :]))
 
     @property
     def has_tcp_flags(self) -> bool:
@@ -111,36 +110,28 @@ def tcp_flags_field(traits: Traits) -> bytes:
 
 def traits_flow(traits: Traits) -> Flow:
     """Return the fields of a flow that follow from the traits."""
-    flow = Flow(
-        verdict=open_enum(traits.verdict),
-        Type=_flow_type(traits.kind),
-        traffic_direction=open_enum(traits.direction),
-        policy_match_type=traits.match_type,
-        trace_reason=open_enum(traits.trace_reason),
-        drop_reason=traits.drop_reason,
-        drop_reason_desc=open_enum(traits.drop_reason),
-        proxy_port=traits.proxy_port,
-        reply=traits.is_reply == _REPLY,
-        Summary=summary(
-            kind=traits.kind,
-            l4_kind=traits.l4_kind,
-            ip_version=traits.ip_version,
-            tcp_flags=traits.tcp_flags,
-            icmp_type=traits.tcp_flags >> 8,
-            icmp_code=traits.tcp_flags & 0xFF,
-        ),
-    )
+    flow = Flow()
+    flow.verdict = open_enum(traits.verdict)
+    flow.Type = _FLOW_TYPES.get(traits.kind, FlowType.L3_L4)
+    flow.traffic_direction = open_enum(traits.direction)
+    flow.policy_match_type = traits.match_type
+    flow.trace_reason = open_enum(traits.trace_reason)
+    flow.drop_reason = traits.drop_reason
+    flow.drop_reason_desc = open_enum(traits.drop_reason)
+    flow.proxy_port = traits.proxy_port
     flow.event_type.type, flow.event_type.sub_type = traits.kind, traits.sub_type
     if traits.is_reply >= 0:
-        flow.is_reply.value = traits.is_reply == _REPLY
+        flow.reply = flow.is_reply.value = traits.is_reply == _REPLY
+    flow.Summary = summary(
+        kind=traits.kind,
+        l4_kind=traits.l4_kind,
+        ip_version=traits.ip_version,
+        tcp_flags=traits.tcp_flags,
+        icmp_type=traits.tcp_flags >> 8,
+        icmp_code=traits.tcp_flags & 0xFF,
+    )
     _set_point(flow, traits)
     return flow
-
-
-def _flow_type(kind: int) -> FlowType:
-    if kind == EventKind.L7:
-        return FlowType.L7
-    return FlowType.SOCK if kind == EventKind.TRACE_SOCK else FlowType.L3_L4
 
 
 def _set_point(flow: Flow, traits: Traits) -> None:
@@ -148,7 +139,7 @@ def _set_point(flow: Flow, traits: Traits) -> None:
     match traits.kind:
         case EventKind.TRACE:
             # 0 in the datapath, where the API has "unknown".
-            point = traits.sub_type or TraceObservationPoint.TO_ENDPOINT
+            point = traits.sub_type or _TO_ENDPOINT
             flow.trace_observation_point = open_enum(point)
         case EventKind.CAPTURE:
             flow.debug_capture_point = open_enum(traits.sub_type)
