@@ -8,12 +8,11 @@ from observer.table.interns import Interns
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
     first, second, other = SyntheticNode(1), SyntheticNode(1), SyntheticNode(2)
-    for _ in range(2):
-        batch = first.batch(200)
-        again = second.batch(200)
-        np.testing.assert_array_equal(batch.samples, again.samples)
-        np.testing.assert_array_equal(batch.mono_ns, again.mono_ns)
-    assert not np.array_equal(batch.samples, other.batch(200).samples)
+    batches = [(first.batch(200), second.batch(200)) for _ in range(2)]
+    for one, two in batches:
+        np.testing.assert_array_equal(one.samples, two.samples)
+        np.testing.assert_array_equal(one.mono_ns, two.mono_ns)
+    assert not np.array_equal(batches[0][0].samples, other.batch(200).samples)
 
 
 def test_shares_are_those_of_the_recorded_mix() -> None:
