@@ -21,7 +21,13 @@ from bench.ingest_node import CAPACITY, SEED
 from bench.measurement import Budget, Conditions, Measurement
 from bench.node import Node, replaying
 from bench.recorded import record
-from bench.workload import EVENTS_PER_SECOND, LABEL_SETS, LOCAL_ENDPOINTS
+from bench.workload import (
+    EVENTS_PER_SECOND,
+    FIRST_IDENTITY,
+    LABEL_SETS,
+    LOCAL_ENDPOINTS,
+    SyntheticNode,
+)
 
 _LINE: Final = "filter"
 _WRITTEN_PER_S: Final = 50_000
@@ -48,9 +54,10 @@ def measure(conditions: Conditions) -> Iterator[Measurement]:
     samples = CAPACITY + int(_WRITTEN_PER_S * (1 + 2 * queries * 3 * _PAUSE_S))
     recorded = record(conditions.folder / "filter.rec", samples=samples, batch_rows=256)
     labels = random.Random(SEED)  # noqa: S311 - picks selectors
+    rare = rare_label_sets(SyntheticNode(SEED))
     kinds: dict[str, Callable[[], Question]] = {
         "verdict": verdict_question,
-        "label never seen": lambda: label_question(labels),
+        "label never seen": lambda: label_question(labels, rare),
     }
     speed = str(_WRITTEN_PER_S / EVENTS_PER_SECOND)
     with replaying(recorded.path, speed=speed) as node:
@@ -80,9 +87,19 @@ def verdict_question() -> Question:
     )
 
 
-def label_question(choice: random.Random) -> Question:
-    """Ask for some label sets that no pod of this node has, as `--label` does: either side."""
-    sets = choice.sample(range(LOCAL_ENDPOINTS, LABEL_SETS), _SETS_PER_SELECTOR)
+def rare_label_sets(node: SyntheticNode) -> list[int]:
+    """Label sets that neither the address book nor the datapath gives to a pod of this node."""
+    of_local = set(node.labels[:LOCAL_ENDPOINTS].tolist())
+    return [
+        number
+        for number in range(LOCAL_ENDPOINTS, LABEL_SETS)
+        if FIRST_IDENTITY + number not in of_local
+    ]
+
+
+def label_question(choice: random.Random, rare: Sequence[int]) -> Question:
+    """Ask for some rare label sets, as `--label` does: on either side."""
+    sets = choice.sample(rare, _SETS_PER_SELECTOR)
     selector = f"app in ({', '.join(f'app-{number}' for number in sets)})"
     sides = (
         flow_pb2.FlowFilter(source_label=[selector]),

@@ -15,11 +15,12 @@ from typing import Final
 from api.proto.observer import observer_pb2
 from bench.clients import read_grpcio, read_raw
 from bench.ingest_node import CAPACITY, SEED
-from bench.lines.filters import check, label_question, verdict_question
+from bench.lines.filters import check, label_question, rare_label_sets, verdict_question
 from bench.measurement import Budget, Conditions, Measurement
 from bench.node import Node, replaying
 from bench.processes import Usage
 from bench.recorded import record
+from bench.workload import SyntheticNode
 
 _LINE: Final = "memory"
 _SAMPLES: Final = 4_096 * 48
@@ -84,6 +85,7 @@ def _use(node: Node) -> None:
     for read in (read_raw, read_grpcio):
         read(node.target, request)
     labels = random.Random(SEED)  # noqa: S311 - picks selectors
+    rare = rare_label_sets(SyntheticNode(SEED))
     check(node, verdict_question())
     for _ in range(_QUESTIONS):
-        check(node, label_question(labels))
+        check(node, label_question(labels, rare))
