@@ -4,7 +4,8 @@
                                          ├──► node (decode … table … encode) ──► lane
     recording ──────────────────► replay ┘
 
-This file makes the parts, hands them to each other and runs them until SIGTERM or SIGINT.
+This file makes the parts, hands them to each other and runs them until SIGTERM or SIGINT. The other
+commands, `check`, `config` and `cleanup`, look and tidy; they start nothing.
 """
 
 import asyncio
@@ -12,7 +13,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
 
 import uvloop
 
@@ -24,6 +26,7 @@ from api.proto.observer import observer_pb2
 from api.version import WIRE_VERSION
 from observer.kernel.errors import KernelError
 from server import live, log, replay
+from server.commands import check, cleanup, config
 from server.configure import resolve
 from server.errors import ServerError
 from server.node import Node, build_node
@@ -34,11 +37,28 @@ logger = logging.getLogger(__name__)
 
 
 def main() -> int:
+    """Do what the command line says; 0, or 1 with a line on standard error when it cannot go on."""
+    argv = sys.argv[1:]
+    is_word = bool(argv) and not argv[0].startswith("-")
+    word = argv.pop(0) if is_word else "serve"
+    try:
+        if word not in COMMANDS:
+            raise ServerError(f"unknown command: expected one of {', '.join(COMMANDS)}: {word!r}")
+        return COMMANDS[word](argv, os.environ)
+    except (ServerError, KernelError) as error:
+        print(f"hubble-server: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        # `hubble-server check | head`: the reader has had enough, and must not be told so
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+def serve(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run until told to stop; 0, or 1 with a line on standard error when it cannot go on."""
+    settings = resolve(argv, environ)
+    log.configure(settings.log_level)
     status = 0
     try:
-        settings = resolve(sys.argv[1:], os.environ)
-        log.configure(settings.log_level)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
     except* (ServerError, KernelError) as failures:
@@ -104,3 +124,12 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield from _leaves(each)
         else:
             yield each
+
+
+COMMANDS: Final[dict[str, Callable[[Sequence[str], Mapping[str, str]], int]]] = {
+    "serve": serve,
+    "check": check.main,
+    "config": config.main,
+    "cleanup": cleanup.main,
+}
+"""The first word → what it does, given the flags and the environment: the exit status."""

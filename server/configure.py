@@ -4,97 +4,78 @@ The only place that decides precedence. Everything wrong is a SettingError that 
 its origin and the value; nothing is silently ignored.
 """
 
-import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, get_type_hints
+from typing import Any, Final
 
 import yaml
 
-from api.version import STATUS_VERSION
 from server.errors import SettingError
-from server.parse import switch
-from server.settings import GROUPS, Setting, Settings
+from server.flags import CONFIG, SETTINGS, Origin, dashed, setting_parser
+from server.settings import Settings
 
 _ENVIRONMENT: Final = "HUBBLE_SERVER_"
-_CONFIG: Final = "config"
+_DEFAULT: Final = "default"
+USAGE: Final = "hubble-server [serve|check|config|cleanup] [flags]"
+DESCRIPTION: Final = (
+    "serve (if no command is given): observe this node's flows and serve them over the Hubble API. "
+    "check: say whether it can be started here. config: print the settings and where they came "
+    "from. cleanup: remove what a server has left in the kernel. Each command has its own --help."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Where the text of a setting was found."""
+class Resolved:
+    """Settings, and where they came from."""
 
-    text: str
-    place: str
-    """Such as `flag --node-name`."""
+    settings: Settings
+    places: Mapping[str, str]
+    """By setting: `flag --node-name`, `environment HUBBLE_SERVER_…`, `file PATH` or `default`."""
 
 
 def resolve(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """Settings for this start; SettingError if one cannot be used. `--help` exits."""
-    flags: dict[str, Origin] = vars(_parser().parse_args(argv))
+    parser = setting_parser("hubble-server", usage=USAGE, description=DESCRIPTION)
+    return resolve_flags(vars(parser.parse_args(argv)), environ).settings
+
+
+def resolve_flags(
+    flags: Mapping[str, Origin], environ: Mapping[str, str], *, keys: Iterable[str] = SETTINGS
+) -> Resolved:
+    """The same for flags that have been parsed, with the places.
+
+    Args:
+        flags: As `setting_parser` gives them.
+        environ: The process's environment.
+        keys: Settings that the command takes; the others keep their defaults, unread.
+    """
+    given = dict(flags)
     environment = _environment(environ)
-    files = [environment.pop(_CONFIG, None), flags.pop(_CONFIG, None)]
+    files = [environment.pop(CONFIG, None), given.pop(CONFIG, None)]
     found = next((_file(file) for file in reversed(files) if file is not None), {})
     found |= environment
-    found |= flags
-    values: dict[str, Any] = {key: _value(key, origin) for key, origin in found.items()}
-    return Settings(**values)
+    found |= given
+    taken = {key: found[key] for key in keys if key in found}
+    values: dict[str, Any] = {key: _value(key, origin) for key, origin in taken.items()}
+    return Resolved(
+        settings=Settings(**values),
+        places={key: taken[key].place if key in taken else _DEFAULT for key in SETTINGS},
+    )
+
+
+def text_of(content: object) -> str:
+    """What a value in a configuration file says, as a flag would."""
+    return str(content).lower() if isinstance(content, bool) else str(content)
 
 
 def _value(key: str, origin: Origin) -> object:
     try:
-        return _SETTINGS[key].parse(origin.text)
+        return SETTINGS[key].parse(origin.text)
     except ValueError as error:
         raise SettingError(
-            f"set {_dashed(key)} from {origin.place}: {error}: {origin.text!r}"
+            f"set {dashed(key)} from {origin.place}: {error}: {origin.text!r}"
         ) from None
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="hubble-server",
-        description="Observe this node's flows and serve them over the Hubble API.",
-        epilog="Each flag is also an environment variable (HUBBLE_SERVER_NODE_NAME) and a key in "
-        "the configuration file (node-name). Flags win over the environment, that over the file.",
-        allow_abbrev=False,
-        argument_default=argparse.SUPPRESS,
-    )
-    parser.add_argument("--version", action="version", version=STATUS_VERSION)
-    parser.add_argument("--config", metavar="FILE", action=_Keep, help="YAML file of settings")
-    for title, keys in GROUPS.items():
-        group = parser.add_argument_group(title)
-        for key in keys:
-            _add(group, key)
-    return parser
-
-
-def _add(group: argparse._ArgumentGroup, key: str) -> None:
-    setting = _SETTINGS[key]
-    is_switch = setting.parse is switch
-    default = _DEFAULTS[key]
-    known = "" if default is None else f"; default {default}"
-    group.add_argument(
-        "--" + _dashed(key),
-        action=_Keep,
-        nargs="?" if is_switch else None,
-        const="true" if is_switch else None,
-        metavar="BOOL" if is_switch else key.rpartition("_")[2].upper(),
-        help=setting.meaning + known,
-    )
-
-
-class _Keep(argparse.Action):
-    """Keeps the text with the flag it came from."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None,
-        option_string: str | None = None,
-    ) -> None:
-        setattr(namespace, self.dest, Origin(text=str(values), place=f"flag {option_string}"))
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, Origin]:
@@ -103,8 +84,8 @@ def _environment(environ: Mapping[str, str]) -> dict[str, Origin]:
         if not variable.startswith(_ENVIRONMENT):
             continue
         key = variable.removeprefix(_ENVIRONMENT).lower()
-        if key not in _SETTINGS and key != _CONFIG:
-            raise SettingError(f"set {_dashed(key)} from environment {variable}: no such setting")
+        if key not in SETTINGS and key != CONFIG:
+            raise SettingError(f"set {dashed(key)} from environment {variable}: no such setting")
         found[key] = Origin(text=text, place=f"environment {variable}")
     return found
 
@@ -119,21 +100,10 @@ def _file(config: Origin) -> dict[str, Origin]:
         return {}
     if not isinstance(content, dict):
         raise SettingError(f"read configuration {path}: expected a mapping of settings")
-    known = {_dashed(key): key for key in _SETTINGS}
+    known = {dashed(key): key for key in SETTINGS}
     found: dict[str, Origin] = {}
     for key, value in content.items():
         if key not in known:
             raise SettingError(f"set {key} from file {path}: no such setting")
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        found[known[key]] = Origin(text=text, place=f"file {path}")
+        found[known[key]] = Origin(text=text_of(value), place=f"file {path}")
     return found
-
-
-def _dashed(key: str) -> str:
-    return key.replace("_", "-")
-
-
-_SETTINGS: Final[dict[str, Setting]] = {
-    key: hint.__metadata__[0] for key, hint in get_type_hints(Settings, include_extras=True).items()
-}
-_DEFAULTS: Final[dict[str, object]] = {one.name: one.default for one in fields(Settings)}

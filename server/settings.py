@@ -8,9 +8,9 @@ the environment, that over the file, the file over the default. `server.configur
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from server import parse
+from server import parse, show
 from server.parse import hostname
 
 
@@ -22,6 +22,8 @@ class Setting:
     """Its text → its value; ValueError says what was expected."""
     meaning: str
     """The line of `--help`."""
+    show: Callable[[Any], str] = str
+    """Its value → a text that is parsed to the same value; never called for what is not given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,8 @@ class Settings:
         "/var/run/leavitt/hubble.sock"
     )
     shutdown_grace: Annotated[
-        float, Setting(parse.duration_s, "time that open calls have to end at shutdown")
+        float,
+        Setting(parse.duration_s, "time that open calls have to end at shutdown", show.duration_s),
     ] = 1.0
 
     event_buffer_capacity: Annotated[
@@ -71,10 +74,11 @@ class Settings:
         Setting(
             parse.duration_s,
             "an open connection is reported again this often, with its packets and bytes since",
+            show.duration_s,
         ),
     ] = 5.0
     per_packet: Annotated[
-        bool, Setting(parse.switch, "report every packet instead of what changes")
+        bool, Setting(parse.switch, "report every packet instead of what changes", show.switch)
     ] = False
 
     bpffs: Annotated[
@@ -102,7 +106,9 @@ class Settings:
     ] = None
     speed: Annotated[
         float | None,
-        Setting(parse.speed, "replay this many times as fast as recorded; max: at once"),
+        Setting(
+            parse.speed, "replay this many times as fast as recorded; max: at once", show.speed
+        ),
     ] = 1.0
 
     log_level: Annotated[

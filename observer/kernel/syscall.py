@@ -17,13 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SYS_BPF: Final = {"x86_64": 321, "aarch64": 280}
+_MAP_CREATE: Final = 0
 _MAP_LOOKUP: Final = 1
 _MAP_UPDATE: Final = 2
 _MAP_DELETE: Final = 3
+_PROG_LOAD: Final = 5
 _OBJ_PIN: Final = 6
 _OBJ_GET: Final = 7
 _PROG_TEST_RUN: Final = 10
 _GET_INFO: Final = 15
+_BTF_LOAD: Final = 18
 _MAP_LOOKUP_BATCH: Final = 24
 _MAP_UPDATE_BATCH: Final = 26
 _MAP_DELETE_BATCH: Final = 27
@@ -155,6 +158,26 @@ def map_info(fd: int) -> MapInfo:
     """Type and sizes of a map."""
     kind, _, key_bytes, value_bytes, max_entries = struct.unpack_from("=IIIII", _info(fd, 80))
     return MapInfo(kind=kind, key_bytes=key_bytes, value_bytes=value_bytes, max_entries=max_entries)
+
+
+def map_create(info: MapInfo, *, flags: int = 0, btf: tuple[int, int, int] = (0, 0, 0)) -> int:
+    """Create a map; `btf` is a descriptor and the type numbers of key and value."""
+    sizes = (info.kind, info.key_bytes, info.value_bytes, info.max_entries)
+    return _bpf(_MAP_CREATE, struct.pack("=IIIII28xIII", *sizes, flags, *btf))
+
+
+def btf_load(data: bytes) -> int:
+    """Load types (BTF) for maps."""
+    buffer = ctypes.create_string_buffer(data, len(data))
+    return _bpf(_BTF_LOAD, struct.pack("=QQIII", _address(buffer), 0, len(data), 0, 0))
+
+
+def program_load(kind: int, instructions: bytes) -> int:
+    """Load a GPL program of 8-byte instructions; EINVAL and EACCES: the verifier refuses it."""
+    code = ctypes.create_string_buffer(instructions, len(instructions))
+    gpl = ctypes.create_string_buffer(b"GPL")
+    count = len(instructions) // 8
+    return _bpf(_PROG_LOAD, struct.pack("=IIQQ", kind, count, _address(code), _address(gpl)))
 
 
 def link_ifindex(fd: int) -> int:

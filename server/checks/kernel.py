@@ -1,0 +1,97 @@
+"""Can this kernel do what the programs need? Features are tried, not guessed from a version."""
+
+import errno
+import os
+import platform
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from observer.kernel import features
+from observer.kernel.rings import online_cpus
+from server.checks.finding import Finding, blocker, fine, warning
+from server.settings import Settings
+
+_OLDEST: Final = (6, 6)
+_MACHINES: Final = ("x86_64", "aarch64")
+_JIT: Final = Path("/proc/sys/net/core/bpf_jit_enable")
+_UPGRADE: Final = "a kernel of 6.6 or newer: Debian 13, Debian 12 with backports, Ubuntu 24.04"
+
+
+def version(settings: Settings) -> Finding:
+    """Ask which kernel and machine this is."""
+    del settings
+    name, found = "kernel", f"Linux {platform.release()} on {platform.machine()}"
+    if platform.machine() not in _MACHINES:
+        return blocker(name, found, f"a machine of {' or '.join(_MACHINES)}")
+    numbers = re.match(r"(\d+)\.(\d+)", platform.release())
+    if numbers is None or (int(numbers[1]), int(numbers[2])) < _OLDEST:
+        return warning(name, f"{found}: older than what is tested", _UPGRADE)
+    return fine(name, found)
+
+
+def bpf(settings: Settings) -> Finding:
+    """Ask for a map."""
+    del settings
+    remedy = "CONFIG_BPF_SYSCALL; no seccomp profile or kernel lockdown in the way; root"
+    return _tried("bpf", features.try_bpf, "maps can be made", remedy)
+
+
+def lpm_batches(settings: Settings) -> Finding:
+    """Ask for prefixes and rules in batches."""
+    del settings
+    return _tried("lpm tries", features.try_lpm_batches, "written and read in batches", _UPGRADE)
+
+
+def spin_lock(settings: Settings) -> Finding:
+    """Ask for locks in map values."""
+    del settings
+    return _tried("spin locks", features.try_spin_lock, "in map values, with BTF", _UPGRADE)
+
+
+def redirect_peer(settings: Settings) -> Finding:
+    """Ask for the hand-over from pod to pod."""
+    del settings
+    return _tried("redirect_peer", features.try_redirect_peer, "available", _UPGRADE)
+
+
+def tcx(settings: Settings) -> Finding:
+    """Ask for links on interfaces."""
+    del settings
+    return _tried("tcx", features.try_tcx, "links can be made", _UPGRADE)
+
+
+def perf_rings(settings: Settings) -> Finding:
+    """Ask for a ring with kernel time stamps."""
+    del settings
+    name = "perf rings"
+    if features.try_perf_ring(online_cpus()[0]):
+        return fine(name, "with kernel time and counts of what is lost")
+    remedy = f"{_UPGRADE}: until then a loss is seen only with the next sample"
+    return warning(name, "losses are not counted at once", remedy)
+
+
+def jit(settings: Settings) -> Finding:
+    """Ask whether programs are compiled to machine code."""
+    del settings
+    name = "bpf jit"
+    try:
+        is_on = _JIT.read_text().strip() != "0"
+    except (FileNotFoundError, PermissionError):
+        return fine(name, "the kernel does not say")
+    if is_on:
+        return fine(name, "on")
+    return warning(
+        name, "off: programs are interpreted, slowly", "sysctl -w net.core.bpf_jit_enable=1"
+    )
+
+
+def _tried(name: str, attempt: Callable[[], None], found: str, remedy: str) -> Finding:
+    try:
+        attempt()
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.EACCES) and os.geteuid() != 0:
+            return warning(name, "not tried: needs root", "run as root: sudo hubble-server check")
+        return blocker(name, f"refused: {error.strerror}", remedy)
+    return fine(name, found)

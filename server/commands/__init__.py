@@ -1,0 +1,1 @@
+"""The words after `hubble-server`, but for `serve`: one file each, made known in `server.app`."""

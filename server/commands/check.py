@@ -1,0 +1,103 @@
+"""`hubble-server check`: could a server be started here, and what would it lack?
+
+In: the flags and the environment of a server. Out: a list of findings with remedies, as text or
+JSON; 1 if one of them is a blocker. Asks everything, also after a blocker, and changes nothing. For
+a replay only the addresses matter.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Final
+
+from observer.kernel.errors import KernelError
+from server.checks import company, kernel, mounts, network, privileges, serving, toolchain
+from server.checks.finding import Finding, Probe, State, warning
+from server.checks.trial import trial
+from server.configure import resolve_flags
+from server.flags import setting_parser
+from server.settings import Settings
+
+SERVING: Final[tuple[Probe, ...]] = (serving.tcp_address, serving.unix_socket)
+PROBES: Final[tuple[Probe, ...]] = (
+    privileges.root,
+    privileges.capabilities,
+    privileges.locked_memory,
+    kernel.version,
+    kernel.bpf,
+    kernel.lpm_batches,
+    kernel.spin_lock,
+    kernel.redirect_peer,
+    kernel.tcx,
+    kernel.perf_rings,
+    kernel.jit,
+    toolchain.bcc,
+    toolchain.headers,
+    mounts.bpffs,
+    mounts.cgroups,
+    mounts.tracefs,
+    network.ipv6,
+    network.forwarding,
+    network.reverse_path,
+    network.mtu,
+    *SERVING,
+    company.cilium,
+    company.earlier_server,
+    trial,
+)
+"""In the order of the list: causes before what follows from them."""
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Print the findings; 1 if there is a blocker. Raises SettingError if a setting is wrong."""
+    parser = setting_parser(
+        "hubble-server check",
+        usage="hubble-server check [-o text|json] [flags]",
+        description="Say whether hubble-server could be started here with these flags, and what to "
+        "do about what is missing. Changes nothing. Exits with 1 if something is in the way.",
+    )
+    parser.add_argument(
+        "-o", dest="output", choices=("text", "json"), default="text", help="form of the list"
+    )
+    flags = vars(parser.parse_args(argv))
+    output = flags.pop("output")
+    settings = resolve_flags(flags, environ).settings
+    findings = look(PROBES if settings.replay is None else SERVING, settings)
+    write = in_json if output == "json" else in_text
+    print(write(findings))
+    return int(any(finding.state is State.BLOCKER for finding in findings))
+
+
+def look(probes: Sequence[Probe], settings: Settings) -> list[Finding]:
+    """Ask all of them; a question that cannot be asked is a warning."""
+    findings = []
+    for probe in probes:
+        try:
+            findings.append(probe(settings))
+        except (OSError, KernelError) as error:
+            name = probe.__name__.replace("_", " ")
+            findings.append(warning(name, f"cannot be told: {error}", "run as root"))
+    return findings
+
+
+def in_text(findings: Sequence[Finding]) -> str:
+    """Write an aligned list, remedies below what they are for, and a last line with the counts."""
+    width = max(len(finding.name) for finding in findings)
+    lines = []
+    for finding in findings:
+        lines.append(f"{finding.state:<9}{finding.name:<{width}}  {finding.found}")
+        if finding.remedy:
+            lines.append(f"{'':<{9 + width}}  -> {finding.remedy}")
+    counts = _counts(findings)
+    lines.append(", ".join(f"{count} {state}" for state, count in counts.items()))
+    return "\n".join(lines)
+
+
+def in_json(findings: Sequence[Finding]) -> str:
+    """Write one object: the findings and the counts by state."""
+    content = {"findings": [asdict(finding) for finding in findings], "counts": _counts(findings)}
+    return json.dumps(content, indent=2)
+
+
+def _counts(findings: Sequence[Finding]) -> dict[str, int]:
+    return {state.value: sum(each.state is state for each in findings) for state in State}

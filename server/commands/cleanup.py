@@ -1,0 +1,45 @@
+"""`hubble-server cleanup`: remove what a server has left in the kernel.
+
+A server that ends leaves its programs and maps, so that forwarding and verdicts go on; this takes
+them away for good. In: the name of a node. Out: what was removed, on standard output.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from observer.kernel.cleanup import Removed, remove_node
+from server.configure import resolve_flags
+from server.flags import setting_parser
+
+_KEYS: Final = ("node_name", "bpffs")
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Remove and say what; 0, also if there was nothing. Raises KernelError if it may not."""
+    parser = setting_parser(
+        "hubble-server cleanup",
+        usage="hubble-server cleanup [flags]",
+        description="Take the programs of a node off its interfaces and remove its pinned maps. "
+        "Refuses while a server runs for the node. Pods that were connected by these programs "
+        "have no network until a server runs again.",
+        keys=_KEYS,
+    )
+    flags = vars(parser.parse_args(argv))
+    settings = resolve_flags(flags, environ, keys=_KEYS).settings
+    removed = remove_node(node=settings.node_name, bpffs=settings.bpffs)
+    if not removed.folders:
+        print(f"node {settings.node_name}: nothing to remove below {settings.bpffs}")
+        return 0
+    print(f"node {settings.node_name}: {_told(removed)}")
+    for folder in removed.folders:
+        print(f"removed {folder}")
+    return 0
+
+
+def _told(removed: Removed) -> str:
+    interfaces = ", ".join(str(index) for index in sorted(removed.interfaces)) or "no interface"
+    of = "interfaces " if removed.interfaces else ""
+    return (
+        f"took programs off {of}{interfaces}; "
+        f"removed {removed.programs} programs and {removed.maps} maps"
+    )
