@@ -35,8 +35,11 @@ from observer.table.ring import FlowTable
 OVERTAKEN: Final = "reader overtaken"
 """Reason in the ledger."""
 
-_ENCODE_ROWS: Final = 768
+# First steps meet endpoints that no cache and no filter knows yet: they are the slow ones.
+_ENCODE_ROWS: Final = 128
 _SCAN_ROWS: Final = 32_768
+_MANY_ENDPOINTS: Final = 2_048
+_SCAN_ROWS_OF_MANY: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +88,9 @@ class FlowQuery:
         self._details = details
         self._wall_ns = wall_ns
         self._clock_s = clock_s
-        self._scan = Pace(target_s=SCAN_TARGET_S, rows=_SCAN_ROWS, least=256, most=1 << 17)
+        many = len(table.interns.endpoints) > _MANY_ENDPOINTS
+        scan_rows = _SCAN_ROWS_OF_MANY if many else _SCAN_ROWS
+        self._scan = Pace(target_s=SCAN_TARGET_S, rows=scan_rows, least=256, most=1 << 17)
         self._encode = Pace(target_s=ENCODE_TARGET_S, rows=_ENCODE_ROWS, least=32, most=1_024)
         self._gaps = Gaps(patient=request.follow, clock_s=clock_s)
         self._seen_ns = 0
