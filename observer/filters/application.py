@@ -18,6 +18,9 @@ _STATUS: Final = re.compile(r"[1-5][0-9]{2}|[1-5][0-9]?\+")
 # Python knows these, RE2 (the language of the API) does not.
 _NOT_RE2: Final = re.compile(r"(?<!\\)(?:\\\\)*(\\[1-9]|\(\?(?:<?[=!]|>|\()|[*+?}]\+)")
 
+_MAX_PATTERN_CHARS: Final = 4_096
+"""To compile a longer one would hold the loop."""
+
 _RE2_WORDS: Final = {
     "unterminated subpattern": "missing closing )",
     "unbalanced parenthesis": "unexpected )",
@@ -79,6 +82,8 @@ def _check(name: str, values: Sequence[object]) -> None:
 
 def _regexp_error(pattern: str) -> str:
     """Return why a pattern is not of the RE2 language; empty if it is."""
+    if len(pattern) > _MAX_PATTERN_CHARS:
+        return "error parsing regexp: expression too large"
     foreign = _NOT_RE2.search(pattern)
     if foreign:
         return f"error parsing regexp: {_foreign_error(foreign[1])}: `{foreign[1]}`"

@@ -2,10 +2,13 @@
 
 A pattern is a DNS name in which `*` stands for any run of letters, digits, dots and dashes. Node
 patterns have the form `[cluster/]node`, and a node's name without a slash is in cluster `default`.
+
+Patterns come from clients, so they are matched in linear time and not as regular expressions.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from api.proto.flow.flow_pb2 import FlowFilter
@@ -22,46 +25,94 @@ from observer.filters.errors import FilterError
 
 _ALLOWED: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.*")
 # As in Hubble: an underscore is a letter of names, but not of what `*` covers.
-_STAR: Final = "[-.0-9a-z]*"
-_ANY_NAME: Final = r"[-0-9_a-z]+(\.[-0-9_a-z]+)*"
-_MAX_NODE_PARTS: Final = 2
+_COVERED: Final = re.compile(r"[-.0-9a-z]*")
+_ANY_NAME: Final = re.compile(r"[-0-9_a-z]+(\.[-0-9_a-z]+)*")
+_DEFAULT_CLUSTER: Final = "default"
+_NODE_PARTS: Final = 2
 
 
-def pattern_text(pattern: str) -> str:
-    """Return the regular expression of a name pattern, without anchors.
+@dataclass(frozen=True, slots=True)
+class NamePattern:
+    """A pattern, cut at its stars."""
 
-    Raises:
-        FilterError: the pattern is empty or holds a character that no name has.
-    """
-    name = pattern.strip().removesuffix(".").lower()
-    if not name:
-        raise FilterError("empty pattern")
-    if name.endswith("."):
-        raise FilterError("multiple trailing dots in pattern")
-    for character in name:
-        if character not in _ALLOWED:
-            raise FilterError(f"'{character}': invalid rune in pattern")
-    return _STAR.join(re.escape(part) for part in name.split("*"))
+    parts: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, pattern: str) -> "NamePattern":
+        """Return the pattern.
+
+        Raises:
+            FilterError: it is empty or holds a character that no name has.
+        """
+        name = pattern.strip().removesuffix(".").lower()
+        if not name:
+            raise FilterError("empty pattern")
+        if name.endswith("."):
+            raise FilterError("multiple trailing dots in pattern")
+        for character in name:
+            if character not in _ALLOWED:
+                raise FilterError(f"'{character}': invalid rune in pattern")
+        return cls(tuple(name.split("*")))
+
+    def matches(self, name: str) -> bool:
+        """Judge a whole name.
+
+        Each part is taken where it first occurs. A later place would do no better: what lies
+        between would have to be covered by a star as well.
+        """
+        first, *rest = self.parts
+        if not rest:
+            return name == first
+        *middle, last = rest
+        at, end = len(first), len(name) - len(last)
+        if at > end or not (name.startswith(first) and name.endswith(last)):
+            return False
+        for part in middle:
+            found = name.find(part, at, end)
+            if found < 0 or not _COVERED.fullmatch(name, at, found):
+                return False
+            at = found + len(part)
+        return _COVERED.fullmatch(name, at, end) is not None
 
 
-def node_pattern_text(pattern: str) -> str:
-    """Return the regular expression, over `cluster/node`, of a node pattern.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePattern:
+    """`[cluster/]node`; None is any name."""
 
-    Raises:
-        FilterError: the pattern is empty or malformed.
-    """
-    parts = pattern.split("/")
-    if len(parts) > _MAX_NODE_PARTS:
-        raise FilterError("too many slashes in pattern")
-    if not pattern:
-        raise FilterError("empty pattern")
-    if len(parts) == 1:
-        parts.insert(0, "")
-    return "/".join(pattern_text(part) if part else _ANY_NAME for part in parts)
+    cluster: NamePattern | None
+    node: NamePattern | None
+
+    @classmethod
+    def parse(cls, pattern: str) -> "NodePattern":
+        """Return the pattern.
+
+        Raises:
+            FilterError: it is empty or malformed.
+        """
+        parts = pattern.split("/")
+        if len(parts) > _NODE_PARTS:
+            raise FilterError("too many slashes in pattern")
+        if not pattern:
+            raise FilterError("empty pattern")
+        cluster, node = parts if len(parts) > 1 else ("", pattern)
+        return cls(
+            cluster=NamePattern.parse(cluster) if cluster else None,
+            node=NamePattern.parse(node) if node else None,
+        )
+
+    def matches(self, name: str) -> bool:
+        """Judge a node's name; an empty one never matches."""
+        parts = name.split("/") if "/" in name else [_DEFAULT_CLUSTER, name]
+        if len(parts) > _NODE_PARTS:
+            return False
+        pairs = zip((self.cluster, self.node), parts, strict=True)
+        return all(_matches_or_any(pattern, part) for pattern, part in pairs)
 
 
-def _compiled(texts: Sequence[str]) -> re.Pattern[str]:
-    return re.compile("|".join(f"(?:{text})" for text in texts))
+def _matches_or_any(pattern: NamePattern | None, name: str) -> bool:
+    if pattern is None:
+        return _ANY_NAME.fullmatch(name) is not None
+    return pattern.matches(name)
 
 
 def fqdns(flow_filter: FlowFilter, _: Context) -> Iterator[Condition]:
@@ -70,18 +121,18 @@ def fqdns(flow_filter: FlowFilter, _: Context) -> Iterator[Condition]:
     Raises:
         FilterError: a pattern is malformed.
     """
-    for column, patterns in (
+    for column, values in (
         ("source_names_ref", flow_filter.source_fqdn),
         ("destination_names_ref", flow_filter.destination_fqdn),
     ):
-        if patterns:
-            verdicts = RefVerdicts(_any_name([pattern_text(pattern) for pattern in patterns]))
+        if values:
+            patterns = [NamePattern.parse(value) for value in values]
+            verdicts = RefVerdicts(_any_name(patterns))
             yield Condition(cost=Cost.REFERENCE, mask=_names_mask(column, verdicts))
 
 
-def _any_name(texts: Sequence[str]) -> Callable[[tuple[str, ...]], bool]:
-    compiled = _compiled(texts)
-    return lambda names: any(compiled.fullmatch(name) for name in names)
+def _any_name(patterns: Sequence[NamePattern]) -> Callable[[tuple[str, ...]], bool]:
+    return lambda names: any(pattern.matches(name) for name in names for pattern in patterns)
 
 
 def _names_mask(column: str, verdicts: RefVerdicts[tuple[str, ...]]) -> Callable[[RowSlice], Mask]:
@@ -95,8 +146,6 @@ def node_names(flow_filter: FlowFilter, context: Context) -> Iterator[Condition]
         FilterError: a pattern is malformed.
     """
     if flow_filter.node_name:
-        compiled = _compiled([node_pattern_text(pattern) for pattern in flow_filter.node_name])
+        patterns = [NodePattern.parse(value) for value in flow_filter.node_name]
         name = context.node_name
-        if name and "/" not in name:
-            name = f"default/{name}"
-        yield constant(bool(name) and compiled.fullmatch(name) is not None)
+        yield constant(bool(name) and any(pattern.matches(name) for pattern in patterns))
