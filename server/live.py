@@ -25,7 +25,7 @@ from server.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_SWEEP_ENTRIES: Final = 4_096
+_SWEEP_ENTRIES: Final = 2_048
 """Connections looked at before others run: about a millisecond."""
 _SWEEPS_PER_REPORT: Final = 5
 _MOST_BETWEEN_SWEEPS_S: Final = 1.0
