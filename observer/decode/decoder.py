@@ -98,7 +98,7 @@ class Decoder:
         read_packets(
             samples, packet_at[keep], classes.is_ipv6[keep], classes.l4_kind[keep], columns
         )
-        put_packets(odd, rows)
+        put_packets(samples.reshape(-1), odd, rows)
         if odd.foreign.size:
             read_captures(header, np.flatnonzero(types == scalars.CAPTURE), rows)
             sockets = np.flatnonzero(types == scalars.TRACE_SOCK)

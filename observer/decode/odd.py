@@ -22,7 +22,7 @@ from observer.decode.layout import (
 )
 from observer.decode.reasons import Undecodable
 from observer.decode.tunnels import GENEVE, VXLAN, unwrap
-from observer.decode.walk import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Packets
+from observer.decode.walk import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Packets, walk
 from observer.entities import Tunnel
 from observer.samples import EXT_BYTES, SAMPLE_BYTES
 from observer.table import scalars
@@ -91,8 +91,9 @@ def decode_odd(samples: NDArray[np.uint8], classes: Classes, which: NDArray[np.i
     at = base + header_length + ext_length.clip(0)
     end = np.minimum(at + captured, base + SAMPLE_BYTES)
     flags = _flags(samples, types, header_length, which)
-    packets = Packets(samples.reshape(-1), at, end, _STARTS_WITH[flags])
-    tunnels = unwrap(packets, _TUNNEL[flags])
+    flat = samples.reshape(-1)
+    packets = walk(flat, at, end, _STARTS_WITH[flags])
+    tunnels = unwrap(flat, packets, _TUNNEL[flags])
     reason = np.where(reason == 0, packets.reason, reason)
     reason[types == scalars.TRACE_SOCK] = 0
     return OddSamples(
@@ -209,30 +210,23 @@ def _part(
     return part
 
 
-def put_packets(odd: OddRows, rows: Rows) -> None:
+def put_packets(flat: NDArray[np.uint8], odd: OddRows, rows: Rows) -> None:
     """Overwrite the packet columns of rows that came from odd samples."""
     if odd.samples is None:
         return
     packets, good = odd.samples.packets, odd.good
     columns, places = rows.columns, odd.places
-    words = packets.addresses.view(np.uint64)
-    for name, found in (
-        ("ip_version", packets.ip_version),
-        ("l4_kind", packets.l4_kind),
-        ("tcp_flags", packets.tcp_flags),
-        ("source_port", packets.ports[0]),
-        ("destination_port", packets.ports[1]),
-        ("source_ip", words[0]),
-        ("destination_ip", words[1]),
-    ):
-        columns[name][places] = found[good]
+    for name in ("ip_version", "l4_kind", "tcp_flags", "source_port", "destination_port"):
+        columns[name][places] = getattr(packets, name)[good]
+    columns["source_ip"][places] = packets.source.view(np.uint64)[good]
+    columns["destination_ip"][places] = packets.destination.view(np.uint64)[good]
     vlan_id = packets.vlan_id[good]
     tagged = np.flatnonzero(vlan_id)
     columns["vlan_id"][places[tagged]] = vlan_id[tagged]
 
     at = packets.ethernet_at[good]
     bare = at < 0
-    columns["macs"][places] = packets.flat[at.clip(0)[:, None] + _MACS_FROM]
+    columns["macs"][places] = flat.take(at[:, None] + _MACS_FROM, mode="clip")
     columns["macs"][places[bare]] = 0
     columns["flags"][places[bare]] &= ~scalars.ETHERNET
     if odd.samples.tunnels:
