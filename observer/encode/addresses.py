@@ -90,7 +90,8 @@ class AddressPieces:
             pieces.append((translated, translated_bytes))
         number = body_bytes + _MAX_BODY_BYTES * (ip_version + _VERSIONS * encrypted)
         opening_bytes = 5 + 2 * encrypted
-        tags = np.full(len(flags), _DESTINATION_TAG, object)
+        tags = np.empty(len(flags), object)
+        tags[:] = _DESTINATION_TAG
         pieces.insert(0, (self._openings.take(number), opening_bytes))
         pieces.append((tags, np.ones(len(flags), np.int32)))
         pieces.append((destinations, destination_bytes))

@@ -6,7 +6,6 @@ which is not made of fragments is applied message by message: right, but twenty 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -17,7 +16,13 @@ from api.lane.wire import PREFIX, PREFIX_BYTES, Framed, frame
 from api.proto.flow.flow_pb2 import Emitter, Flow
 from api.proto.observer.observer_pb2 import GetFlowsResponse
 from observer.encode.addresses import AddressPieces, Piece
-from observer.encode.extras import details_piece, file_piece, ip_trace_id_piece, row_details_piece
+from observer.encode.extras import (
+    RarePiece,
+    details_piece,
+    file_piece,
+    ip_trace_id_piece,
+    listed_piece,
+)
 from observer.encode.head import HeadRows
 from observer.encode.masks import FieldMask
 from observer.encode.messages import detail_flow, lost_response
@@ -35,6 +40,8 @@ _DETAIL: Final = int(RowFlag.DETAIL)
 _ETHERNET: Final = int(RowFlag.ETHERNET)
 _TCP: Final = int(L4Kind.TCP)
 _LOST: Final = int(EventKind.LOST)
+_RARE: Final = 4
+"""What fewer than one row of so many has is gathered in one piece."""
 _TCP_FLAGS: Final = 0x1FF
 _FLAGS_BYTES: Final = np.array([2 + 2 * n.bit_count() for n in range(_TCP_FLAGS + 1)], np.int64)
 """Length of the field TCP.flags, by flags."""
@@ -132,35 +139,38 @@ class FlowEncoder:
                 flags=columns("flags"),
                 xlated_ref=columns("xlated_ref"),
             )
+        rare = RarePiece(len(columns.positions))
         for name, cache in plan.refs.items():
             refs = columns(name)
-            if cache.always or refs.any():
+            rows = np.flatnonzero(refs)
+            if cache.always or _RARE * len(rows) > len(refs):
                 pieces.append(cache.take(refs))
-        pieces += self._policies(plan, columns)
-        if plan.wants("file") and columns("file").any():
-            pieces.append(file_piece(columns("file"), columns("line")))
-        if plan.wants("ip_trace_id") and columns("ip_trace_id").any():
-            pieces.append(ip_trace_id_piece(columns("ip_trace_id")))
-        detailed = np.flatnonzero(columns("flags") & _DETAIL)
-        if len(detailed):
-            flows = self._detail_flows(columns.positions, detailed)
-            pieces.append(row_details_piece(len(columns.positions), flows, plan.detail_fragment))
+            else:
+                rare.add(rows, cache.take(refs[rows]))
+        self._add_rare(rare, plan, columns)
+        if rare.used:
+            pieces.append(rare.piece)
         if details and plan.wants("extensions"):
             pieces.append(details_piece(columns))
         return pieces
 
-    def _detail_flows(
-        self, positions: NDArray[np.int64], rows: NDArray[np.intp]
-    ) -> Iterator[tuple[int, Flow]]:
-        for row in rows.tolist():
-            yield row, detail_flow(self._table.details.get(int(positions[row])))
-
-    def _policies(self, plan: Plan, columns: RowColumns) -> list[Piece]:
-        refs = columns("policies_ref")
-        if not plan.policies or not refs.any():
-            return []
-        outcomes = plan.policy_outcomes(columns("verdict"), columns("direction"))
-        return [cache.take(refs * rows) for cache, rows in outcomes if rows.any()]
+    def _add_rare(self, rare: RarePiece, plan: Plan, columns: RowColumns) -> None:
+        rows = np.flatnonzero(columns("file"))
+        if plan.wants("file") and len(rows):
+            rare.add(rows, file_piece(columns("file")[rows], columns("line")[rows]))
+        rows = np.flatnonzero(columns("ip_trace_id"))
+        if plan.wants("ip_trace_id") and len(rows):
+            rare.add(rows, ip_trace_id_piece(columns("ip_trace_id")[rows]))
+        rows = np.flatnonzero(columns("policies_ref"))
+        if plan.policies and len(rows):
+            refs = columns("policies_ref")[rows]
+            outcomes = plan.policy_outcomes(columns("verdict")[rows], columns("direction")[rows])
+            for cache, which in outcomes:
+                rare.add(rows[which], cache.take(refs[which]))
+        rows = np.flatnonzero(columns("flags") & _DETAIL)
+        if len(rows):
+            details = [self._table.details.get(n) for n in columns.positions[rows].tolist()]
+            rare.add(rows, listed_piece([plan.detail_fragment(detail_flow(d)) for d in details]))
 
     def _head_rows(self, plan: Plan, columns: RowColumns, pieces: list[Piece]) -> HeadRows:
         l4_kind = columns("l4_kind")

@@ -4,13 +4,12 @@ Where in the datapath's source a drop was decided, the trace id from IP options,
 detail holds (tunnel, socket), and our own leavitt.FlowDetails for clients that ask for it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from api.proto.flow.flow_pb2 import Flow
 from api.proto.leavitt.flow_details_pb2 import FlowDetails
 from observer.encode.addresses import Piece
 from observer.encode.sources import source_file
@@ -29,6 +28,35 @@ _OPEN_LINE: Final = b"\x10" + bytes(_UINT16_BYTES)
 _TYPE_URL: Final = f"type.googleapis.com/{FlowDetails.DESCRIPTOR.full_name}".encode()
 
 
+class RarePiece:
+    """One piece for all that few rows have: each addition is appended to its rows."""
+
+    def __init__(self, count: int) -> None:
+        self._fragments = np.empty(count, object)
+        self._fragments[:] = b""
+        self._lengths = np.zeros(count, np.int32)
+        self.used = False
+
+    def add(self, rows: NDArray[np.intp], piece: Piece) -> None:
+        """Append a piece, one fragment for each of the rows."""
+        if len(rows):
+            self._fragments[rows] += piece[0]
+            self._lengths[rows] += piece[1]
+            self.used = True
+
+    @property
+    def piece(self) -> Piece:
+        """All additions."""
+        return self._fragments, self._lengths
+
+
+def listed_piece(fragments: list[bytes]) -> Piece:
+    """Return fragments as a piece."""
+    objects = np.empty(len(fragments), object)
+    objects[:] = fragments
+    return objects, np.fromiter(map(len, fragments), np.int32, len(fragments))
+
+
 def _fixed_piece(matrix: NDArray[np.uint8]) -> Piece:
     """Return the rows of a byte matrix as a piece."""
     count, width = matrix.shape
@@ -38,19 +66,13 @@ def _fixed_piece(matrix: NDArray[np.uint8]) -> Piece:
 
 
 def file_piece(files: NDArray[np.uint8], lines: NDArray[np.uint16]) -> Piece:
-    """Encode Flow.file from numbers of files and lines, (n,) each; empty where the file is 0."""
-    fragments = np.full(len(files), b"", object)
-    lengths = np.zeros(len(files), np.int32)
-    told = np.flatnonzero(files)
-    digits = np.empty((len(told), _UINT16_BYTES), np.uint8)
-    write_varints(digits, lines[told])
-    names = files[told].tolist()
-    heads = {number: _file_head(number) for number in set(names)}
+    """Encode Flow.file from numbers of files and lines, (n,) each."""
+    digits = np.empty((len(files), _UINT16_BYTES), np.uint8)
+    write_varints(digits, lines)
     tails: list[bytes] = digits.view(f"V{_UINT16_BYTES}")[:, 0].tolist()
-    for row, name, tail in zip(told.tolist(), names, tails, strict=True):
-        fragments[row] = fragment = heads[name] + tail
-        lengths[row] = len(fragment)
-    return fragments, lengths
+    numbers = files.tolist()
+    heads = {number: _file_head(number) for number in set(numbers)}
+    return listed_piece([heads[number] + tail for number, tail in zip(numbers, tails, strict=True)])
 
 
 def _file_head(number: int) -> bytes:
@@ -60,15 +82,12 @@ def _file_head(number: int) -> bytes:
 
 
 def ip_trace_id_piece(ids: NDArray[np.uint64]) -> Piece:
-    """Encode Flow.ip_trace_id from uint64 (n,); empty where it is 0."""
+    """Encode Flow.ip_trace_id from uint64 (n,)."""
     template = length_field(40, b"\x08" + bytes(UINT64_BYTES))
     matrix = np.empty((len(ids), len(template)), np.uint8)
     matrix[:] = np.frombuffer(template, np.uint8)
     write_varints(matrix[:, -UINT64_BYTES:], ids)
-    fragments, lengths = _fixed_piece(matrix)
-    fragments[ids == 0] = b""
-    lengths[ids == 0] = 0
-    return fragments, lengths
+    return _fixed_piece(matrix)
 
 
 def details_piece(column: Callable[[str], NDArray[Any]]) -> Piece:
@@ -84,15 +103,3 @@ def details_piece(column: Callable[[str], NDArray[Any]]) -> Piece:
         write_varints(matrix[:, at + 1 : at + 1 + width], column(name))
         at += 1 + width
     return _fixed_piece(matrix)
-
-
-def row_details_piece(
-    count: int, flows: Iterable[tuple[int, Flow]], encode: Callable[[Flow], bytes]
-) -> Piece:
-    """Encode what the details of some of `count` rows, given by index, add to their flows."""
-    fragments = np.full(count, b"", object)
-    lengths = np.zeros(count, np.int32)
-    for row, flow in flows:
-        fragments[row] = encode(flow)
-        lengths[row] = len(fragments[row])
-    return fragments, lengths

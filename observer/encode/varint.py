@@ -4,8 +4,6 @@ A varint may be longer than needed: its last bytes then hold zeros with the cont
 on all but the last. Every protobuf decoder accepts that, and it makes all rows equally long.
 """
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,15 +11,13 @@ UINT32_BYTES = 5
 UINT64_BYTES = 10
 
 
-_SHIFTS: Final = 7 * np.arange(UINT64_BYTES)
-
-
 def write_varints(target: NDArray[np.uint8], values: NDArray[np.unsignedinteger]) -> None:
     """Fill uint8 (n, width) with the varints of n values, which must fit into 7 * width bits."""
-    shifts = _SHIFTS[: target.shape[1]].astype(values.dtype)
-    # Only the low byte of each is kept, and its top bit is the continuation.
     continued = values.dtype.type(0x80)
-    np.bitwise_or(values[:, np.newaxis] >> shifts, continued, out=target, casting="unsafe")
+    for index in range(target.shape[1]):
+        # Only the low byte of each is kept, and its top bit is the continuation.
+        septets = values >> values.dtype.type(7 * index)
+        np.bitwise_or(septets, continued, out=target[:, index], casting="unsafe")
     target[:, -1] &= 0x7F
 
 
