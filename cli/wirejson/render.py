@@ -33,6 +33,11 @@ def string(payload: bytes) -> str:
     return quoted(text)
 
 
+def is_special(text: str) -> bool:
+    """Tell whether something in a text has to be escaped."""
+    return _SPECIAL.search(text) is not None
+
+
 def quoted(text: str) -> str:
     """Write text in quotes, with what JSON and HTML take amiss escaped."""
     if _SPECIAL.search(text) is not None:
