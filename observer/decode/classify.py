@@ -2,12 +2,13 @@
 
 A sample is *plain* if its header has the newest version and our ext behind it, and its packet is
 Ethernet without tags, IPv4 without options and fragments or IPv6 without extension headers, and
-TCP, UDP or ICMP whose header was captured whole. That is seen in two 64-bit words of the packet,
-which begins at a multiple of 8, because headers and ext have such lengths.
+TCP, UDP or ICMP whose header was captured whole. Packets begin at multiples of 8, because headers
+and ext have such lengths: so one gather brings the first bytes of all of them side by side, their
+*window*, two bytes further than they were. There stand
 
-    word 1 of the packet   bytes 8..15    source MAC, ethertype (12), version and length (14)
-    word 2                 bytes 16..23   IPv4: total length (16), fragment (20), protocol (23)
-                                          IPv6: payload length (18), next header (20)
+    14 ethertype    18 IPv4: total length       20 IPv6: payload length
+    16 version      22 IPv4: fragment           22 IPv6: next header
+                    25 IPv4: protocol           48, 68 TCP length and flags behind IPv4, IPv6
 
 What is not plain is odd: `walk.py` looks at it with care. Words are taken apart as little-endian
 processors load them, which all that we run on are.
@@ -32,6 +33,7 @@ from observer.decode.layout import (
     WORDS_PER_SAMPLE,
 )
 from observer.decode.walk import ETHERNET_BYTES, IPV4_BYTES, IPV6_BYTES, TRANSPORTS
+from observer.decode.windows import windows
 from observer.samples import EXT_BYTES
 from observer.table import scalars
 from observer.table.columns import EventKind, L4Kind
@@ -55,7 +57,14 @@ _ODD_FLAGS[EventKind.DROP] = FLAG_L3_DEVICE | FLAG_VXLAN | FLAG_GENEVE
 _ODD_FLAGS[EventKind.TRACE] = FLAG_L3_DEVICE | FLAG_VXLAN | FLAG_GENEVE
 _ODD_FLAGS[EventKind.POLICY_VERDICT] = VERDICT_FLAG_L3_DEVICE
 
-_IPV6_KEY: Final = 256
+WINDOW_BYTES: Final = 72
+WINDOW_LEAD: Final = 2
+
+# as loaded from the wire's order
+_ETHERTYPE_IPV4: Final = np.uint16(0x0008)
+_ETHERTYPE_IPV6: Final = np.uint16(0xDD86)
+
+_IPV6_KEY: Final = np.uint16(256)
 _NEVER: Final = 1 << 16  # more than any length can say
 
 
@@ -67,7 +76,7 @@ def _plain_tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32], NDArray[np.u
     plain = {L4Kind.TCP, L4Kind.UDP, L4Kind.ICMPV4, L4Kind.ICMPV6}
     for proto, (l4_kind, need) in TRANSPORTS.items():
         if l4_kind in plain:
-            for key, header, counted in ((0, IPV4_BYTES, IPV4_BYTES), (_IPV6_KEY, IPV6_BYTES, 0)):
+            for key, header, counted in ((0, IPV4_BYTES, IPV4_BYTES), (256, IPV6_BYTES, 0)):
                 kind[key + proto] = l4_kind
                 captured[key + proto] = ETHERNET_BYTES + header + need
                 stated[key + proto] = counted + need
@@ -89,6 +98,8 @@ class Classes:
     newest: NDArray[np.bool_]
     """The header has all fields of the newest version."""
     plain: NDArray[np.bool_]
+    window: NDArray[np.uint8]
+    """uint8, shape (n, WINDOW_BYTES): each packet from WINDOW_LEAD bytes before its first."""
     is_ipv6: NDArray[np.bool_]
     """This and the two below only mean something where plain."""
     l4_kind: NDArray[np.uint8]
@@ -115,12 +126,14 @@ def classify(samples: NDArray[np.uint8], words_at: NDArray[np.int64]) -> Classes
     ext_length = _EXT_LENGTH.take(version >> 8)
     newest = _NEWEST.take(shape)
     packet_at = words_at + (header_length + ext_length >> 3)
+    window = windows(samples, packet_at, WINDOW_BYTES, WINDOW_LEAD)
     captured = (common >> U64(32)).astype(np.uint16)
-    plain, is_ipv6, l4_kind = _networks(words, packet_at, captured)
+    plain, is_ipv6, l4_kind = _networks(window, captured)
     plain &= newest
     plain &= ext_length == EXT_BYTES
     plain &= _flags(samples, types) == 0
-    control = _tcp_control(samples, packet_at, is_ipv6)
+    halves = window.view(np.uint16)
+    control = np.where(is_ipv6, halves[:, 34], halves[:, 24])
     is_tcp = l4_kind == scalars.TCP
     plain &= ~is_tcp | (control & 0xF0 >= 0x50)  # the first byte's high half: words of the header
     return Classes(
@@ -129,6 +142,7 @@ def classify(samples: NDArray[np.uint8], words_at: NDArray[np.int64]) -> Classes
         ext_length=ext_length,
         newest=newest,
         plain=plain,
+        window=window,
         is_ipv6=is_ipv6,
         l4_kind=l4_kind,
         tcp_flags=(control.byteswap() & 0x1FF) * is_tcp,
@@ -136,33 +150,20 @@ def classify(samples: NDArray[np.uint8], words_at: NDArray[np.int64]) -> Classes
 
 
 def _networks(
-    words: NDArray[U64], packet_at: NDArray[np.int64], captured: NDArray[np.uint16]
+    window: NDArray[np.uint8], captured: NDArray[np.uint16]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.uint8]]:
     """Say of n packets whether they are plain up to the transport, IPv6, and their L4Kind."""
-    # Unknown lengths may point anywhere: clipped here, looked at with care later.
-    start = words.take(packet_at + 1, mode="clip") >> U64(32)
-    second = words.take(packet_at + 2, mode="clip")
-    middle = second >> U64(32)
-    is_ipv6 = start & U64(0xF0FFFF) == 0x60DD86
-    plain = start & U64(0xFFFFFF) == 0x450008
-    plain &= middle & U64(0xFFBF) == 0  # neither offset nor more fragments; "don't" may be set
+    halves = window.view(np.uint16)
+    ethertype, version = halves[:, 7].copy(), window[:, 16].copy()
+    is_ipv6 = (ethertype == _ETHERTYPE_IPV6) & (version & 0xF0 == 0x60)
+    plain = (ethertype == _ETHERTYPE_IPV4) & (version == 0x45)
+    plain &= halves[:, 11] & 0xFFBF == 0  # neither offset nor more fragments; "don't" may be set
     plain |= is_ipv6
-    proto = middle >> U64(24) * ~is_ipv6 & U64(0xFF)
-    key = proto.view(np.int64) + is_ipv6 * _IPV6_KEY
+    key = np.where(is_ipv6, window[:, 22], window[:, 25]) + is_ipv6 * _IPV6_KEY
     plain &= captured >= _CAPTURED.take(key)
-    stated = (second >> U64(16) * is_ipv6).astype(np.uint16).byteswap()
+    stated = np.where(is_ipv6, halves[:, 10], halves[:, 9]).byteswap()
     plain &= stated >= _STATED.take(key)
     return plain, is_ipv6, _KIND.take(key)
-
-
-def _tcp_control(
-    samples: NDArray[np.uint8], packet_at: NDArray[np.int64], is_ipv6: NDArray[np.bool_]
-) -> NDArray[np.uint16]:
-    """Read bytes 12 and 13 of what would be the TCP header: its length, its flags."""
-    halves = samples.reshape(-1).view(np.uint16)
-    at = packet_at * 4 + (ETHERNET_BYTES + IPV4_BYTES + 12) // 2
-    at += is_ipv6 * ((IPV6_BYTES - IPV4_BYTES) // 2)
-    return halves.take(at, mode="clip")
 
 
 def _flags(samples: NDArray[np.uint8], types: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -15,9 +15,10 @@ from observer.decode.ext import read_ext
 from observer.decode.headers import read_captures, read_headers, restore_sources
 from observer.decode.layout import HEADER_MAX_BYTES, WORDS_PER_SAMPLE
 from observer.decode.odd import OddRows, decode_odd, place, put_packets
-from observer.decode.plain import read_packets, windows
+from observer.decode.plain import read_packets
 from observer.decode.reasons import REASON_TEXTS
 from observer.decode.sockets import read_sockets
+from observer.decode.windows import windows
 from observer.ledger import Ledger, Stage
 from observer.samples import SampleBatch
 from observer.table import scalars
@@ -83,7 +84,6 @@ class Decoder:
         types = classes.types[keep]
         header_at = self._words_at[: len(samples)]
         ext_at = header_at + (classes.header_length >> 3)
-        packet_at = ext_at + (classes.ext_length >> 3)
         header = samples[:, :HEADER_MAX_BYTES]
         if not isinstance(keep, slice):
             header = windows(samples, header_at[keep], HEADER_MAX_BYTES)
@@ -95,9 +95,8 @@ class Decoder:
         read_headers(types, header, rows)
         columns = rows.columns
         columns["tcp_flags"][:] = classes.tcp_flags[keep]
-        read_packets(
-            samples, packet_at[keep], classes.is_ipv6[keep], classes.l4_kind[keep], columns
-        )
+        is_ipv6, l4_kind = classes.is_ipv6[keep], classes.l4_kind[keep]
+        read_packets(classes.window[keep], is_ipv6, l4_kind, columns)
         put_packets(samples.reshape(-1), odd, rows)
         if odd.foreign.size:
             read_captures(header, np.flatnonzero(types == scalars.CAPTURE), rows)

@@ -1,7 +1,7 @@
 """Read the packet columns of plain samples: every field stands at a place known beforehand.
 
-One gather brings the first 62 bytes of each packet side by side, two bytes further than they
-were, so that the IP header and all in it are aligned:
+A packet's window (see `classify.py`) holds its first bytes, two bytes further than they were, so
+that the IP header and all in it are aligned:
 
     2..7    destination MAC      16..   IP header
     8..13   source MAC           24, 40 IPv6 source, destination (two 64-bit words each)
@@ -21,38 +21,12 @@ from observer.table.rows import Column
 
 U64 = np.uint64
 
-_SHIFT: Final = 2
-_WINDOW: Final = np.dtype("V64")
 # ::ffff:a.b.c.d as the second 64-bit word, before the address is put in
 _MAPPED: Final = U64(0xFFFF0000)
 
 
-def windows(samples: NDArray[np.uint8], at: NDArray[np.int64], size: int, lead: int = 0) -> Column:
-    """Gather `size` bytes from each sample, from `lead` bytes before 64-bit word `at` on.
-
-    Args:
-        samples: uint8, shape (n, SAMPLE_BYTES), C-contiguous.
-        at: int64, shape (m,): index of a 64-bit word in all samples.
-        size: how many bytes, a multiple of 8.
-        lead: how many bytes before the word, less than 8.
-
-    Returns:
-        uint8, shape (m, size), C-contiguous. Places beyond the samples are moved inside: only
-        call with those whose bytes are then overwritten.
-    """
-    first = 8 - lead if lead else 0
-    count = (samples.size - first - size) // 8 + 1
-    overlapping: Column = np.ndarray(
-        (count,), np.dtype(f"V{size}"), buffer=samples.reshape(-1), offset=first, strides=(8,)
-    )
-    index = at - 1 if lead else at
-    gathered: Column = overlapping[index.clip(0, count - 1)]
-    return gathered.view(np.uint8).reshape(-1, size)
-
-
 def read_packets(
-    samples: NDArray[np.uint8],
-    packet_at: NDArray[np.int64],
+    window: NDArray[np.uint8],
     is_ipv6: NDArray[np.bool_],
     l4_kind: NDArray[np.uint8],
     columns: dict[str, Column],
@@ -60,13 +34,11 @@ def read_packets(
     """Fill the packet columns of m rows.
 
     Args:
-        samples: uint8, shape (n, SAMPLE_BYTES).
-        packet_at: int64, shape (m,): 64-bit word at which each row's packet begins.
+        window: uint8, shape (m, WINDOW_BYTES), C-contiguous.
         is_ipv6: bool, shape (m,).
         l4_kind: uint8, shape (m,).
         columns: of length m.
     """
-    window = windows(samples, packet_at, _WINDOW.itemsize, _SHIFT)
     fours = window.view(np.uint32)
     eights = window.view(U64)
 

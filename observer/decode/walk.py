@@ -130,6 +130,7 @@ class _Walk:
         self.reason = np.zeros(count, np.uint8)
         self.vlan_id = np.zeros(count, np.uint16)
         self.ip_version = np.zeros(count, np.uint8)
+        self.ethernet_at = np.full(count, -1, np.int64)
         self.addresses = np.zeros((2, count, 16), np.uint8)
         self.proto = np.full(count, _NO_PROTO, np.uint8)
 
