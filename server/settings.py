@@ -82,7 +82,7 @@ class Settings:
     ] = False
 
     bpffs: Annotated[
-        Path, Setting(parse.path, "BPF file system for pins; mounted if it is missing")
+        Path, Setting(parse.path, "BPF file system for pins; the server mounts it if it is missing")
     ] = Path("/sys/fs/bpf")
     ring_bytes: Annotated[
         int | None,
