@@ -27,6 +27,7 @@ from observer.encode.head import HeadRows
 from observer.encode.masks import FieldMask
 from observer.encode.messages import detail_flow, lost_response
 from observer.encode.plan import Plan
+from observer.encode.row_columns import RowColumns
 from observer.encode.traits import SAW_SEGMENT, pack
 from observer.encode.varint import length_field
 from observer.entities import LostEvents
@@ -45,23 +46,6 @@ _RARE: Final = 4
 _TCP_FLAGS: Final = 0x1FF
 _FLAGS_BYTES: Final = np.array([2 + 2 * n.bit_count() for n in range(_TCP_FLAGS + 1)], np.int64)
 """Length of the field TCP.flags, by flags."""
-
-
-class RowColumns:
-    """The columns of some rows: views where the rows are consecutive, copies where not."""
-
-    def __init__(self, table: FlowTable, positions: NDArray[np.int64]) -> None:
-        self._columns = table.columns
-        self.positions = positions
-        slots = table.slots(positions)
-        first, last = int(slots[0]), int(slots[-1])
-        consecutive = int(positions[-1] - positions[0]) == len(positions) - 1
-        self._rows = slice(first, last + 1) if consecutive and first <= last else slots
-
-    # Columns have different types, and each reader knows its own.
-    def __call__(self, name: str) -> NDArray[Any]:
-        """Return the values of a column, one for each row."""
-        return self._columns[name][self._rows]
 
 
 class FlowEncoder:
