@@ -65,14 +65,14 @@ class InternTable(Generic[T]):
 
     def retain(self, refs: NDArray[np.int32]) -> None:
         """Let each element of a column (any shape, 0 ignored) hold its entry."""
-        if not refs.any():
+        if not refs.max(initial=0):
             return
         counts = np.bincount(refs.reshape(-1))
         self._holders[1 : len(counts)] += counts[1:]
 
     def release(self, refs: NDArray[np.int32]) -> None:
         """Let each element of a column go; entries that nobody holds any more are freed."""
-        if not refs.any():
+        if not refs.max(initial=0):
             return
         counts = np.bincount(refs.reshape(-1))
         holders = self._holders[: len(counts)]

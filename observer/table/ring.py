@@ -16,7 +16,7 @@ readable range lets go of its interned values and its detail.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,8 +94,8 @@ class FlowTable:
             return first
         self._ascend(rows.columns["time_ns"])
         # All hold before any lets go, or an entry that old and new rows share would be freed.
-        for interns, names in self._held:
-            interns.retain(_joined(rows.columns, names, slice(None)))
+        for name, interns in self._held.items():
+            interns.retain(rows.columns[name])
         for start in range(0, rows.count, self.capacity):
             self._copy(rows, start, min(start + self.capacity, rows.count))
         self._appended += np.bincount(rows.columns["kind"], minlength=256)
@@ -195,8 +195,8 @@ class FlowTable:
         """Append at most `capacity` rows, which already hold what they refer to."""
         leaving = max(0, self.head + stop - start - self.capacity)
         for segment in self.segments(self.oldest, leaving):
-            for interns, names in self._held:
-                interns.release(_joined(self.columns, names, segment))
+            for name, interns in self._held.items():
+                interns.release(self.columns[name][segment])
         for segment in self.segments(self.head, self.head + stop - start):
             count = segment.stop - segment.start
             for name, column in self.columns.items():
@@ -219,25 +219,16 @@ class FlowTable:
                 future.set_result(None)
 
 
-_Held = tuple[InternTable[object], tuple[str, ...]]
-
-
-def _held_columns(interns: Interns) -> tuple[_Held, ...]:
+def _held_columns(interns: Interns) -> dict[str, InternTable[Any]]:
     """Say which columns hold entries of which intern table."""
-    tables: dict[str, tuple[str, ...]] = {
-        "endpoints": ("source_ref", "destination_ref"),
-        "services": ("source_service_ref", "destination_service_ref"),
-        "names": ("source_names_ref", "destination_names_ref"),
-        "addresses": ("xlated_ref",),
-        "interfaces": ("interface_ref",),
-        "policies": ("policies_ref",),
+    return {
+        "source_ref": interns.endpoints,
+        "destination_ref": interns.endpoints,
+        "source_service_ref": interns.services,
+        "destination_service_ref": interns.services,
+        "source_names_ref": interns.names,
+        "destination_names_ref": interns.names,
+        "xlated_ref": interns.addresses,
+        "interface_ref": interns.interfaces,
+        "policies_ref": interns.policies,
     }
-    return tuple((getattr(interns, table), names) for table, names in tables.items())
-
-
-def _joined(
-    columns: Mapping[str, Column], names: tuple[str, ...], rows: slice
-) -> NDArray[np.int32]:
-    if len(names) == 1:
-        return columns[names[0]][rows]
-    return np.concatenate([columns[name][rows] for name in names])
