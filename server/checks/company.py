@@ -53,18 +53,24 @@ def earlier_server(settings: Settings) -> Finding:
 def _left(name: str, folders: list[Path], settings: Settings) -> Finding:
     cleanup = f"hubble-server cleanup --node-name {settings.node_name} --bpffs {settings.bpffs}"
     current = folders[0].with_name(f"v{pins.ABI}")
-    if current not in folders:
-        found = f"other versions: {', '.join(folder.name for folder in folders)}"
-        return warning(name, f"{found}: their programs run beside ours", cleanup)
-    fd = lock(current, node=settings.node_name)
-    try:
-        pins.check_layouts(pins.Pins(root=current, lock_fd=fd))
-    except KernelError as error:
-        return blocker(name, str(error), cleanup)
-    finally:
-        os.close(fd)
+    if current in folders:
+        try:
+            _check_layouts(current, node=settings.node_name)
+        except KernelError as error:
+            return blocker(name, str(error), cleanup)
+    others = ", ".join(folder.name for folder in folders if folder != current)
+    if others:
+        return warning(name, f"other versions: {others}: their programs run beside ours", cleanup)
     count = len({pin.name.partition("-")[0] for pin in current.glob("links/*")})
     return fine(name, f"{current}: programs on {count} interfaces will be taken over")
+
+
+def _check_layouts(folder: Path, *, node: str) -> None:
+    fd = lock(folder, node=node)
+    try:
+        pins.check_layouts(pins.Pins(root=folder, lock_fd=fd))
+    finally:
+        os.close(fd)
 
 
 def _agents() -> list[str]:

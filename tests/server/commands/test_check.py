@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from observer.kernel.errors import KernelError
-from server.checks.finding import Finding, State, blocker, fine, warning
+from server.checks.finding import Finding, Probe, State, blocker, fine, warning
 from server.commands import check
 from server.settings import Settings
 
@@ -29,7 +29,7 @@ FINDINGS = (
 )
 
 
-def probe_of(finding: Finding) -> check.Probe:
+def probe_of(finding: Finding) -> Probe:
     return lambda _: finding
 
 
@@ -98,3 +98,17 @@ def test_a_taken_port_blocks_the_process(tmp_path: Path) -> None:
 def test_names_are_unique() -> None:
     names = [probe.__name__ for probe in check.PROBES]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.kernel
+def test_nobody_is_told_what_a_server_needs(tmp_path: Path) -> None:
+    # in a user namespace of its own a process is nobody, and may use no BPF
+    result = subprocess.run(
+        ["unshare", "--user", PROGRAM, "check", "--socket-path", tmp_path / "s"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (1, "")
+    assert "blocker  root            user 65534\n" in result.stdout
+    assert "warning  tcx             not tried: needs root\n" in result.stdout
+    assert "warning  trial           not tried: unshare: Operation not permitted\n" in result.stdout
+    assert "Traceback" not in result.stdout
