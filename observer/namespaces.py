@@ -70,7 +70,7 @@ class SeenNamespaces:
         return [SeenNamespace(self._cluster_name, name) for name in sorted(names)]
 
     def _note(self, refs: NDArray[np.int32], now_ns: int) -> None:
-        unknown = np.unique(refs[self._last_ns.take(refs) == 0]).tolist()
+        unknown = set(refs[self._last_ns.take(refs) == 0].tolist())
         self._last_ns[refs] = now_ns
         self._last_ns[0] = 0
         for ref in unknown:

@@ -101,7 +101,7 @@ class RefFragments(Generic[T]):
         lengths = self._lengths.take(refs)
         missing = lengths == _UNKNOWN
         if missing.any():
-            for ref in np.unique(refs[missing]).tolist():
+            for ref in set(refs[missing].tolist()):
                 fragment = self._build(self._interns[ref])
                 self._fragments[ref] = fragment
                 self._lengths[ref] = len(fragment)

@@ -135,7 +135,7 @@ class RefVerdicts(Generic[T]):
             # Few values: judging all costs less than finding out which of them occur.
             values = {ref: value for ref, value in interns.items() if ref not in self._judged}
         else:
-            occurring = np.unique(refs).tolist()
+            occurring = set(refs.tolist())
             values = {ref: interns[ref] for ref in occurring if ref and ref not in self._judged}
         numbers = np.fromiter(values, np.intp, len(values))
         accepted = np.fromiter(map(self._predicate, values.values()), np.bool_, len(values))
