@@ -6,6 +6,7 @@ Errors go to stderr and give exit code 1. Ctrl-C, and a reader that had enough (
 ways to end a command, not errors.
 """
 
+import gc
 import os
 import sys
 import time
@@ -22,10 +23,13 @@ from cli.flags.table import Command
 from cli.surroundings import Output, Surroundings
 
 _FAILED = 1
+# What a command makes lives for a moment and has no cycles: looking for garbage finds nothing.
+_GARBAGE_THRESHOLD = 200_000
 
 
 def main() -> int:
     """Run the command line of this process; returns its exit code."""
+    gc.set_threshold(_GARBAGE_THRESHOLD)
     surroundings = Surroundings(
         environ=os.environ,
         now_ns=time.time_ns,

@@ -110,8 +110,12 @@ def _no_fraction(_: int) -> str:
     return ""
 
 
+# Looked up rather than formatted: it is done for each line.
+_MILLIS = tuple(f".{number:03}" for number in range(1000))
+
+
 def _millis(nanos: int) -> str:
-    return f".{nanos // 1_000_000:03}"
+    return _MILLIS[nanos // 1_000_000]
 
 
 def _trimmed(digits: int) -> Callable[[int], str]:

@@ -6,7 +6,6 @@ Everything typed is checked before a connection is made.
 """
 
 import asyncio
-import gc
 from dataclasses import dataclass
 
 from google.protobuf import text_format
@@ -28,7 +27,6 @@ from cli.selection import select
 from cli.surroundings import Surroundings
 from cli.wirejson.writer import Writers
 
-_GARBAGE_THRESHOLD = 200_000
 _GET_FLOWS = "/observer.Observer/GetFlows"
 
 
@@ -67,9 +65,6 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
 
 
 async def _observe(question: _Question, surroundings: Surroundings) -> None:
-    # Messages live for a moment and have no cycles: looking for garbage often finds nothing.
-    gc.freeze()
-    gc.set_threshold(_GARBAGE_THRESHOLD)
     channel = open_channel(question.server)
     try:
         await _print(channel, question, surroundings)

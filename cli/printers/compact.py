@@ -32,9 +32,10 @@ class CompactPrinter:
         parse, flow_line = GetFlowsResponse.FromString, self._flow
         for message in messages:
             response = parse(message)
+            if response.HasField("flow"):
+                lines.append(flow_line(response.flow))
+                continue
             match response.WhichOneof("response_types"):
-                case "flow":
-                    lines.append(flow_line(response.flow))
                 case "lost_events":
                     lines.append(self._events.lost_line(response))
                 case "node_status":

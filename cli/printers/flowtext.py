@@ -63,15 +63,18 @@ class FlowText:
 
     def hosts(self, flow: Flow, source: Endpoint, destination: Endpoint) -> tuple[str, str]:
         """Write both ends: a name or address, and the port."""
-        ip = flow.IP
-        left, right = ip.source, ip.destination
-        if not left and not right and not flow.HasField("IP"):
+        if not flow.HasField("IP"):
             return self._hardware(flow)
+        left = right = ""
         if self._names:
             service = flow.source_service if flow.HasField("source_service") else None
-            left = _name(source, service) or ",".join(flow.source_names) or left
+            left = _name(source, service) or ",".join(flow.source_names)
             service = flow.destination_service if flow.HasField("destination_service") else None
-            right = _name(destination, service) or ",".join(flow.destination_names) or right
+            right = _name(destination, service) or ",".join(flow.destination_names)
+        if not left:
+            left = flow.IP.source
+        if not right:
+            right = flow.IP.destination
         left_port, right_port = _ports(flow.l4)
         if self._colored:
             return self._painted(left, left_port), self._painted(right, right_port)
