@@ -202,9 +202,8 @@ static __always_inline void tell(struct __sk_buff *skb, struct passage *passage,
 		reason = TRACE_REASON_NEW;
 	error = report_trace(skb, &passage->packet, &passage->parties, point, reason, ifindex,
 			     &report);
-	if (error && counted != COUNTED_NOT && passage->entry)
-		connection_give_back(passage->entry, passage->tuple.tag, passage->tuple.side,
-				     &report);
+	if (counted != COUNTED_NOT && passage->entry)
+		connection_told(passage->entry, &passage->tuple, &report, !error);
 }
 
 static __always_inline int refuse(struct __sk_buff *skb, struct passage *passage, u32 endpoint_id,

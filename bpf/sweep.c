@@ -173,7 +173,7 @@ static __always_inline int settle(struct __sk_buff *skb, const struct connection
 	return -1;
 }
 
-/* Mark the entry as taken out, unless there is something to tell again or it went on. */
+/* Mark the entry as taken out, unless there may be something to tell again or it went on. */
 static __always_inline bool take_out(struct connection *entry, u64 tag,
 				     const struct sweep_request *request)
 {
@@ -182,7 +182,7 @@ static __always_inline bool take_out(struct connection *entry, u64 tag,
 	bool taken = false;
 
 	bpf_spin_lock(&entry->lock);
-	if (entry->tag == tag && low->packets == low->reported_packets &&
+	if (entry->tag == tag && !entry->telling && low->packets == low->reported_packets &&
 	    high->packets == high->reported_packets &&
 	    (evict || low->packets + high->packets == request->packets)) {
 		entry->tag = 0;

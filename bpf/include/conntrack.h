@@ -8,7 +8,8 @@
  * exact when two CPUs carry one connection. An entry's memory may be given to
  * another connection while a packet still holds a pointer to it: the tag, set
  * from the key and checked under the lock, tells. A sample that could not be
- * written gives its counts back, and the next one tells them.
+ * written gives its counts back, and the next one tells them: so an entry stays
+ * while a report of it is on its way (telling).
  *
  * Nothing is removed here: an entry that policy took back is marked REFUSED and
  * counts for nothing; the sweep (sweep.c) reports what it still owes and removes.
@@ -209,13 +210,31 @@ static __always_inline u32 connection_count(struct connection *entry, const stru
 			own->reported_bytes = own->bytes;
 			own->report_ns = now;
 			own->flags_reported |= told;
+			entry->telling++;
 		}
 	}
 	bpf_spin_unlock(&entry->lock);
 	return counted;
 }
 
-/* A report could not be written: its counts go into the next one. */
+/* What connection_count gave to report has been written, or has not: then the next one tells it. */
+static __always_inline void connection_told(struct connection *entry, const struct tuple *tuple,
+					    const struct report *report, bool written)
+{
+	struct connection_side *own = &entry->side[tuple->side & 1];
+
+	bpf_spin_lock(&entry->lock);
+	if (entry->tag == tuple->tag) {
+		entry->telling--;
+		if (!written) {
+			own->reported_packets -= report->packets;
+			own->reported_bytes -= report->bytes;
+		}
+	}
+	bpf_spin_unlock(&entry->lock);
+}
+
+/* The sweep could not write what it took: its counts go into the next report. */
 static __always_inline void connection_give_back(struct connection *entry, u64 tag, u32 side,
 						 const struct report *report)
 {

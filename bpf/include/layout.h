@@ -70,7 +70,7 @@ struct connection_side {
 #define CONNECTION_REFUSED 0x02 /* policy took it back: only there for the sweep to report */
 
 struct connection {
-	struct bpf_spin_lock lock; /* of side, syn_ns, rtt_ns, origin, flags, tag */
+	struct bpf_spin_lock lock; /* of side, syn_ns, rtt_ns, origin, flags, telling, tag */
 	__u32 revision; /* of the policy that it was judged by */
 	struct connection_side side[2];
 	__u64 syn_ns;
@@ -79,7 +79,7 @@ struct connection {
 	__u32 ingress_cookie;
 	__u8 origin; /* the side that began: 0 low, 1 high */
 	__u8 flags;
-	__u8 pad[2];
+	__u16 telling; /* reports of it on their way into a ring: until then it stays */
 	__u64 tag; /* of the key, 0 once taken out: last, since the map writes a new value in order */
 };
 

@@ -82,7 +82,7 @@ CONNECTION: Final = np.dtype(
         ("ingress_cookie", "u4"),
         ("origin", "u1"),
         ("flags", "u1"),
-        ("pad", "u1", 2),
+        ("telling", "u2"),
         ("tag", "u8"),
     ]
 )
@@ -147,3 +147,12 @@ def ipcache_key(network: IPv4Network | IPv6Network) -> bytes:
     packed = network.network_address.packed
     key["address"][: len(packed)] = list(packed)
     return key.tobytes()
+
+
+def ipcache_network(key: bytes) -> IPv4Network | IPv6Network:
+    """Read what `ipcache_key` wrote."""
+    bits, family = np.frombuffer(key, np.uint32, 2).tolist()
+    prefix_bits = bits - IPCACHE_FAMILY_BITS
+    if family == 4:
+        return IPv4Network((key[8:12], prefix_bits))
+    return IPv6Network((key[8:24], prefix_bits))

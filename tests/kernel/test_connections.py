@@ -202,6 +202,23 @@ def test_what_policy_took_back_is_told_and_removed(bed: Bed) -> None:
     assert (event.packets, event.swept) == (4, True)
 
 
+def test_a_report_on_its_way_keeps_the_connection(bed: Bed) -> None:
+    """If it cannot be written its counts come back, and must find the entry they belong to."""
+    configure(bed, report_interval_ns=HOUR, other_idle_timeout_ns=0)
+    out(bed, tcp(bed, flags=ACK))
+    table = bed.datapath._table("connections")
+    [(key, value)] = table.read().items()
+    [entry] = np.frombuffer(value, layout.CONNECTION).copy()
+    assert entry["telling"] == 0
+    entry["telling"] = 1
+    table.put(key, entry.tobytes())
+    report = bed.datapath.sweep(4096)
+    assert (report.removed, report.kept) == (0, 1)
+    entry["telling"] = 0
+    table.put(key, entry.tobytes())
+    assert bed.datapath.sweep(4096).removed == 1
+
+
 def test_traffic_during_the_sweep_keeps_the_connection(bed: Bed) -> None:
     """The request says what user space saw; an entry with later packets stays."""
     configure(bed, report_interval_ns=HOUR, other_idle_timeout_ns=0)
