@@ -1,8 +1,8 @@
 """The one packet in a hundred that is not like the others, one builder for each kind.
 
 Each gives the bytes of a whole sample, short of the padding. ODD_KINDS are packets that real
-networks send now and then; FOREIGN_KINDS are samples that our own programs never write: other
-versions, other types, garbage.
+networks send now and then; FOREIGN_KINDS are samples that our own programs never write: captures
+without Ethernet or inside of a tunnel, other versions, other types, garbage.
 """
 
 import struct
@@ -72,10 +72,10 @@ ODD_KINDS: Final[tuple[Callable[[], bytes], ...]] = (
     lambda: trace(ethernet(0x86DD, ipv6(44, struct.pack(">BBHI", 17, 0, 8, 5) + _UDP))),
     lambda: trace(ethernet(0x8100, struct.pack(">HH", 100, 0x0800) + ipv4(6, _TCP))),
     lambda: trace(ethernet(0x0806, bytes(28))),
-    lambda: trace(ipv4(6, _TCP), flags=0x02),
-    _vxlan,
 )
 FOREIGN_KINDS: Final[tuple[Callable[[], bytes], ...]] = (
+    lambda: trace(ipv4(6, _TCP), flags=0x02),
+    _vxlan,
     lambda: trace(ethernet(0x0800, ipv4(6, _TCP)), captured=40),
     _old_drop,
     _trace_sock,

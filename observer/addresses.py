@@ -157,7 +157,7 @@ class AddressBook:
         refs = self._refs.take(entries)
         other = self._identities.take(entries) != identities
         other &= identities != 0
-        rows = np.flatnonzero(other)
+        rows = other.nonzero()[0]
         if rows.size:
             refs[rows] = self._overrides.refs(entries[rows], identities[rows], self._endpoints)
         return refs
@@ -171,12 +171,12 @@ class AddressBook:
     ) -> NDArray[np.int32]:
         """Find the services at n entries, exact port first, then any; int32 refs, 0 none."""
         refs = np.zeros(len(entries), np.int32)
-        rows = np.flatnonzero(self._has_service.take(entries))
+        rows = self._has_service.take(entries).nonzero()[0]
         if rows.size:
             high = entries[rows].astype(U64)
             low = ports[rows].astype(U64) << U64(8) | protos[rows].astype(U64)
             found = self._services.find(high, low)
-            any_port = np.flatnonzero(found == 0)
+            any_port = (found == 0).nonzero()[0]
             found[any_port] = self._services.find(high[any_port], np.zeros(len(any_port), U64))
             refs[rows] = found
         return refs
@@ -184,7 +184,7 @@ class AddressBook:
     def interface_refs(self, indexes: NDArray[np.uint32]) -> NDArray[np.int32]:
         """Find the devices of n numbers; those without a name appear with their number alone."""
         refs = self._interface_refs.take(indexes, mode="clip")  # the last one is never named
-        rows = np.flatnonzero((refs == 0) & (indexes != 0))
+        rows = ((refs == 0) & (indexes != 0)).nonzero()[0]
         if rows.size:
             unique, inverse = np.unique(indexes[rows], return_inverse=True)
             nameless = [Interface(index=index, name="") for index in unique.tolist()]

@@ -66,7 +66,7 @@ class Enricher:
         """Name who decided: of verdicts and drops only, other events merely carry the cookie."""
         kind = rows.columns["kind"]
         decided = (kind == scalars.POLICY_VERDICT) | (kind == scalars.DROP)
-        which = np.flatnonzero(decided & (rows.columns["rule_cookie"] != 0))
+        which = (decided & (rows.columns["rule_cookie"] != 0)).nonzero()[0]
         if which.size:
             cookies = rows.columns["rule_cookie"][which]
             rows.columns["policies_ref"][which] = self._book.policy_refs(cookies)
@@ -74,7 +74,7 @@ class Enricher:
     def _translated(self, rows: Rows) -> None:
         """Keep the packet's own source where it differs from the one before translation."""
         source, header = rows.columns["source_ip"], rows.raw.header_source
-        which = np.flatnonzero(rows.raw.original_set)
+        which = rows.raw.original_set.nonzero()[0]
         which = which[(source[which] != header[which]).any(axis=1)]
         rows.columns["xlated_ref"][which] = [
             self._addresses.ref(address.tobytes()) for address in header[which]

@@ -56,7 +56,7 @@ class HashIndex:
         mixed *= self._factors[1]
         found = self._probe(mixed, high, low)
         # Those not found in their first slot may stand in the second.
-        rest = np.flatnonzero(found == 0)
+        rest = (found == 0).nonzero()[0]
         if rest.size and self._values_by_key:
             mixed = mixed[rest]
             mixed ^= mixed >> U64(32)

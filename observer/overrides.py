@@ -75,7 +75,7 @@ class Overrides:
         """
         high, low = entries.astype(U64), identities.astype(U64)
         found = self._index.find(high, low)
-        missing = np.flatnonzero(found == 0)
+        missing = (found == 0).nonzero()[0]
         if missing.size:
             pairs = zip(entries[missing].tolist(), identities[missing].tolist(), strict=True)
             for key in set(pairs):

@@ -55,13 +55,13 @@ class Decoder:
         samples = _aligned(batch.samples)
         classes = classify(samples, self._words_at[: len(batch)])
         kept = classes.plain.copy()
-        which = np.flatnonzero(~kept)
+        which = (~kept).nonzero()[0]
         odd = None
         if which.size:
             odd = decode_odd(samples, classes, which)
             kept[which] = odd.reason == 0
             self._count(odd.reason)
-        index = np.flatnonzero(kept)
+        index = kept.nonzero()[0]
         rows = self._memory.head(len(index))
         # Mostly all can be decoded; then nothing need be moved together.
         keep = slice(None) if len(index) == len(batch) else index
@@ -99,8 +99,8 @@ class Decoder:
         read_packets(classes.window[keep], is_ipv6, l4_kind, columns)
         put_packets(samples.reshape(-1), odd, rows)
         if odd.foreign.size:
-            read_captures(header, np.flatnonzero(types == scalars.CAPTURE), rows)
-            sockets = np.flatnonzero(types == scalars.TRACE_SOCK)
+            read_captures(header, (types == scalars.CAPTURE).nonzero()[0], rows)
+            sockets = (types == scalars.TRACE_SOCK).nonzero()[0]
             if sockets.size:
                 read_sockets(samples[keep][sockets], sockets, rows)
         restore_sources(header, rows)

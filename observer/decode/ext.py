@@ -52,5 +52,5 @@ def read_ext(
     np.multiply(flags & EXT_FLAG_SWEPT, _SWEPT, out=columns["flags"])
     columns["flags"] |= scalars.ETHERNET
     columns["vlan_id"].fill(0)
-    tagged = np.flatnonzero(flags & EXT_FLAG_VLAN)
+    tagged = (flags & EXT_FLAG_VLAN).nonzero()[0]
     columns["vlan_id"][tagged] = rest.view(np.uint16)[2::4][tagged] & 0xFFF

@@ -101,25 +101,25 @@ def read_headers(types: NDArray[np.uint8], header: NDArray[np.uint8], rows: Rows
         columns[name].fill(0)
 
     is_trace = types == scalars.TRACE
-    proxied = np.flatnonzero(is_trace & (columns["sub_type"] == _TO_PROXY))
+    proxied = (is_trace & (columns["sub_type"] == _TO_PROXY)).nonzero()[0]
     columns["proxy_port"][proxied] = trace["dst_id"][proxied]
     words = header.view(np.uint64)
     np.not_equal(words[:, _ORIG_WORD] | words[:, _ORIG_WORD + 1], 0, out=raw.original_set)
     np.logical_and(raw.original_set, is_trace, out=raw.original_set)
-    not_trace = np.flatnonzero(~is_trace)
+    not_trace = (~is_trace).nonzero()[0]
     columns["is_reply"][not_trace] = -1
     columns["trace_reason"][not_trace] = 0
     columns["ip_trace_id"][not_trace] = 0
     columns["flags"][not_trace] &= ~scalars.ENCRYPTED
-    _drops(header, np.flatnonzero(types == scalars.DROP), columns, raw)
-    _verdicts(header, np.flatnonzero(types == scalars.POLICY_VERDICT), columns, raw)
+    _drops(header, (types == scalars.DROP).nonzero()[0], columns, raw)
+    _verdicts(header, (types == scalars.POLICY_VERDICT).nonzero()[0], columns, raw)
 
 
 def restore_sources(header: NDArray[np.uint8], rows: Rows) -> None:
     """Put the source from before translation in place; must follow all that reads packets."""
     columns, raw = rows.columns, rows.raw
     np.logical_and(raw.original_set, columns["ip_version"] != 0, out=raw.original_set)
-    which = np.flatnonzero(raw.original_set)
+    which = raw.original_set.nonzero()[0]
     if not which.size:
         return
     trace = header[which].view(TRACE)[:, 0]

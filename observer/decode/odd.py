@@ -111,7 +111,7 @@ def _captured(
 ) -> NDArray[np.int64]:
     """Say how many bytes of the packet there are, if the sample holds so many."""
     common = samples[which, 12:14].view(np.uint16)[:, 0]
-    captures = np.flatnonzero(types == scalars.CAPTURE)
+    captures = (types == scalars.CAPTURE).nonzero()[0]
     captured = common.astype(np.int64)
     if captures.size:
         captured[captures] = samples[which[captures], 8:12].view(np.uint32)[:, 0]
@@ -130,7 +130,7 @@ def _flags(
     flags = samples[which, place]
     # Old drops have none, nor have captures and what is unknown.
     flags[(header_length <= place) | (types == scalars.CAPTURE)] = 0
-    verdicts = np.flatnonzero(types == scalars.POLICY_VERDICT)
+    verdicts = (types == scalars.POLICY_VERDICT).nonzero()[0]
     if verdicts.size:
         told = flags[verdicts]
         l3_device = np.where(told & VERDICT_FLAG_L3_DEVICE, FLAG_L3_DEVICE, 0)
@@ -172,7 +172,7 @@ def place(
     """
     if odd is None:
         return _ours(None, _NO_ROWS, _NO_ROWS)
-    good = np.flatnonzero(odd.reason == 0)
+    good = (odd.reason == 0).nonzero()[0]
     places = np.searchsorted(keep, odd.which[good])
     newest = classes.newest[odd.which[good]] & (odd.ext_length[good] == EXT_BYTES)
     if newest.all():
@@ -221,7 +221,7 @@ def put_packets(flat: NDArray[np.uint8], odd: OddRows, rows: Rows) -> None:
     columns["source_ip"][places] = packets.source.view(np.uint64)[good]
     columns["destination_ip"][places] = packets.destination.view(np.uint64)[good]
     vlan_id = packets.vlan_id[good]
-    tagged = np.flatnonzero(vlan_id)
+    tagged = vlan_id.nonzero()[0]
     columns["vlan_id"][places[tagged]] = vlan_id[tagged]
 
     at = packets.ethernet_at[good]

@@ -58,7 +58,7 @@ def read_packets(
     ports = np.where(is_ipv6, fours[:, 14], fours[:, 9]).view(np.uint16).byteswap(inplace=True)
     columns["source_port"][:] = ports[::2]
     columns["destination_port"][:] = ports[1::2]
-    _icmp(columns, np.flatnonzero(l4_kind >= scalars.ICMPV4))
+    _icmp(columns, (l4_kind >= scalars.ICMPV4).nonzero()[0])
     np.add(is_ipv6, 1, out=columns["ip_version"], dtype=np.uint8)
     columns["l4_kind"][:] = l4_kind
 

@@ -44,7 +44,7 @@ def unwrap(
     if not protocols.any():
         return {}
     tunnelled = (protocols != 0) & (outer.reason == 0) & (outer.ip_version != 0)
-    which = np.flatnonzero(tunnelled)
+    which = tunnelled.nonzero()[0]
     if not which.size:
         return {}
     at, starts_with, vni = _inner_starts(flat, outer, which, protocols[which] == GENEVE)
