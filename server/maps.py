@@ -7,12 +7,13 @@ is attached last; removals go the other way round. What an earlier process left 
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Protocol
 
-from observer.entities import address_text
-from server.mirror import Mirror, one_by_one
+from observer.entities import address_bytes, address_text
+from server.mirror import REFUSALS, Mirror, one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 IDENTITY_BATCH = 256
 """Addresses written to the kernel at once: about 100 µs."""
+NO_NETWORKS: Mapping[IPv4Network | IPv6Network, int] = {}
 
 
 class EndpointMaps(Protocol):
@@ -48,6 +50,9 @@ class EndpointMaps(Protocol):
     def remove_identity(self, network: IPv4Network | IPv6Network) -> None:
         """Forget a network."""
 
+    def networks(self) -> Mapping[IPv4Network | IPv6Network, int]:
+        """Networks that the map holds, those of an earlier process included; in any thread."""
+
     def replace_policy(self, endpoint_id: int, entries: Sequence[PolicyEntry]) -> None:
         """Let exactly these entries hold for the endpoint."""
 
@@ -66,6 +71,8 @@ class MapWriter:
 
     def __init__(self, maps: EndpointMaps, problems: Problems) -> None:
         self._maps = maps
+        self._problems = problems
+        self._is_taken_over = False
         self._identities: Mirror[bytes, int] = Mirror(
             "address",
             put=lambda entries: maps.upsert_identities(
@@ -75,6 +82,10 @@ class MapWriter:
             shown=address_text,
             problems=problems,
             batch=IDENTITY_BATCH,
+        )
+        # We write single addresses; networks can only be another version's.
+        self._networks: Mirror[IPv4Network | IPv6Network, int] = Mirror(
+            "network", put=maps.upsert_identities, drop=maps.remove_identity, problems=problems
         )
         self._endpoints: Mirror[int, PlacedEndpoint | None] = Mirror(
             "endpoint",
@@ -99,14 +110,32 @@ class MapWriter:
         pace: Pace,
     ) -> None:
         """Bring the maps and links to what the view says."""
+        if not self._is_taken_over:
+            await self._take_over()
         await self._links.drop_rest(_links_of(placed), pace)
         # the new ones first: an address or an interface may pass from an old one to them
         await self._endpoints.put_all(placed, pace)
         await self._endpoints.drop_rest(placed, pace)
         await self._identities.put_all(view.addresses, pace)
         await self._identities.drop_rest(view.addresses, pace)
+        await self._networks.drop_rest(NO_NETWORKS, pace)
         written = {i: each for i, each in placed.items() if self._endpoints.holds(i, each)}
         await self._links.put_all(_links_of(written), pace)
+
+    async def _take_over(self) -> None:
+        """Learn which identities an earlier process left: who is gone by now must not keep his.
+
+        In a thread, since it goes through them all. If it fails the next round tries again; what
+        is wanted is written meanwhile.
+        """
+        try:
+            hosts, networks = await asyncio.to_thread(_left_by, self._maps)
+        except REFUSALS as error:
+            self._problems.meet("addresses", f"read: {error}")
+            return
+        self._identities.held = hosts | self._identities.held
+        self._networks.held = networks
+        self._is_taken_over = True
 
     def _put_endpoint(self, endpoint_id: int, new: PlacedEndpoint | None) -> None:
         """Write an endpoint so that nothing is denied, nor let pass, that neither state does.
@@ -128,6 +157,20 @@ class MapWriter:
         if old is None or old.policy != new.policy or not self._endpoints.holds(endpoint_id, old):
             self._maps.replace_policy(endpoint_id, new.policy)
         self._maps.upsert_endpoint(new.entry)
+
+
+def _left_by(
+    maps: EndpointMaps,
+) -> tuple[dict[bytes, int], dict[IPv4Network | IPv6Network, int]]:
+    """Read the identities in the map: of single addresses, and of networks."""
+    hosts: dict[bytes, int] = {}
+    networks: dict[IPv4Network | IPv6Network, int] = {}
+    for network, identity in maps.networks().items():
+        if network.prefixlen == network.max_prefixlen:
+            hosts[address_bytes(network.network_address)] = identity
+        else:
+            networks[network] = identity
+    return hosts, networks
 
 
 def _network(address: bytes) -> IPv4Network | IPv6Network:

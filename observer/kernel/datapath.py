@@ -165,6 +165,10 @@ class Datapath:
         self._identities.drop([network])
         self._bump()
 
+    def networks(self) -> dict[Network, int]:
+        """Read the networks of the map, those of an earlier process included; in any thread."""
+        return self._identities.networks()
+
     def replace_policy(self, endpoint_id: int, entries: Sequence[PolicyEntry]) -> None:
         """Let exactly these entries hold for the endpoint, and judge its connections again."""
         self._policy.replace(endpoint_id, entries)

@@ -62,6 +62,9 @@ class FakeMaps:
         self._call("upsert_identities")
         self.identities |= identities
 
+    def networks(self) -> dict[Network, int]:
+        return dict(self.identities)
+
     def remove_identity(self, network: Network) -> None:
         self._call("remove_identity")
         del self.identities[network]
