@@ -67,6 +67,14 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
 async def _observe(question: _Question, surroundings: Surroundings) -> None:
     channel = open_channel(question.server)
     try:
+        await _show(channel, question, surroundings)
+    finally:
+        await channel.close()
+
+
+async def _show(channel: Channel, question: _Question, surroundings: Surroundings) -> None:
+    """Print the answer, also as much of it as came before an error or Ctrl-C."""
+    try:
         await _print(channel, question, surroundings)
     except RpcError as error:
         if error.code is not Code.CANCELLED:
@@ -76,7 +84,6 @@ async def _observe(question: _Question, surroundings: Surroundings) -> None:
     finally:
         surroundings.out.write(question.printer.finish())
         surroundings.out.flush()
-        await channel.close()
 
 
 async def _print(channel: Channel, question: _Question, surroundings: Surroundings) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Hubble
 
 PROGRAM = (sys.executable, "-c", "import sys; from cli.app import main; sys.exit(main())")
-ENVIRON = {"PYTHONDEVMODE": "0", "NO_COLOR": "1"}
+ENVIRON = {"PYTHONWARNINGS": "default"}  # whatever is left open shows on stderr
 
 
 async def start(*words: str) -> asyncio.subprocess.Process:
