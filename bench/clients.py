@@ -19,7 +19,8 @@ import uvloop
 from api.lane.client import Channel
 from api.proto.observer import observer_pb2
 from bench.errors import WrongAnswerError
-from bench.http2 import RawConnection, messages
+from bench.framing import messages
+from bench.http2 import RawConnection
 
 GET_FLOWS: Final = "/observer.Observer/GetFlows"
 SERVER_STATUS: Final = "/observer.Observer/ServerStatus"

@@ -18,7 +18,8 @@ from api.lane.client import Channel
 from api.proto.observer import observer_pb2
 from bench.clients import GET_FLOWS
 from bench.errors import WrongAnswerError
-from bench.http2 import MessageCutter, RawConnection
+from bench.framing import MessageCutter
+from bench.http2 import RawConnection
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized

@@ -1,24 +1,24 @@
 """A raw HTTP/2 reader: the fastest honest client, so that the server is what is measured.
 
 One blocking socket, one call at a time, windows as wide as HTTP/2 allows and refilled as data is
-read. Payloads are kept as views into what was received; messages are cut out of them only when
-the clock has stopped. It shares no code with `api.lane`: frames are RFC 9113 section 4, header
-blocks come from the `hpack` package, message prefixes are the gRPC protocol over HTTP/2.
+read. Payloads are kept as views into what was received; `bench.framing` cuts messages out of them
+when the clock has stopped. It shares no code with `api.lane`: frames are RFC 9113 section 4,
+header blocks come from the `hpack` package.
 """
 
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Self
 
 from hpack import Decoder, Encoder
 
 from bench.errors import WrongAnswerError
+from bench.framing import PREFIX
 
 _FRAME: Final = struct.Struct(">HBBBI")  # length (16 + 8 bits), type, flags, stream
-_PREFIX: Final = struct.Struct(">BI")
 _U32: Final = struct.Struct(">I")
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
@@ -111,7 +111,7 @@ class RawConnection:
         stream = self._next_stream
         self._next_stream += 2
         head = self._encoder.encode(_request_headers(path, self._authority))
-        body = _PREFIX.pack(0, len(request)) + request
+        body = PREFIX.pack(0, len(request)) + request
         message = _frame(_HEADERS, _END_HEADERS, stream, head)
         return stream, message + _frame(_DATA, _END_STREAM, stream, body)
 
@@ -198,54 +198,6 @@ class _Reading:
             self.ended = True
             if fields.get("grpc-status") != "0":
                 raise WrongAnswerError(f"call {self.path}: {fields}")
-
-
-class MessageCutter:
-    """Counts the messages of a stream without end, and keeps the short ones."""
-
-    def __init__(self, *, keep_below_bytes: int) -> None:
-        self._keep_below = keep_below_bytes
-        self._kept: list[bytes] = []
-        self._rest = b""
-
-    def feed(self, payload: memoryview) -> int:
-        """Take what one DATA frame held; how many messages ended in it."""
-        data = self._rest + payload if self._rest else payload
-        offset, size, count = 0, len(data), 0
-        while size - offset >= _PREFIX.size:
-            length = _PREFIX.unpack_from(data, offset)[1]
-            end = offset + _PREFIX.size + length
-            if end > size:
-                break
-            if length < self._keep_below:
-                self._kept.append(bytes(data[offset + _PREFIX.size : end]))
-            offset = end
-            count += 1
-        self._rest = bytes(data[offset:])
-        return count
-
-    def take_kept(self) -> list[bytes]:
-        """Take the short messages since the last call."""
-        kept, self._kept = self._kept, []
-        return kept
-
-
-def messages(data: bytes) -> Iterator[bytes]:
-    """Cut whole gRPC messages out of joined payloads.
-
-    Raises:
-        WrongAnswerError: a compressed message, or bytes that are left over.
-    """
-    offset, size = 0, len(data)
-    while size - offset >= _PREFIX.size:
-        compressed, length = _PREFIX.unpack_from(data, offset)
-        end = offset + _PREFIX.size + length
-        if compressed or end > size:
-            break
-        yield data[offset + _PREFIX.size : end]
-        offset = end
-    if offset != size:
-        raise WrongAnswerError(f"cut messages: stopped at {offset} of {size} bytes")
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:

@@ -19,7 +19,8 @@ from api.proto.observer import observer_pb2
 from bench.clients import SERVER_STATUS
 from bench.cluster import NODE_NAME
 from bench.errors import WrongAnswerError
-from bench.http2 import RawConnection, messages
+from bench.framing import messages
+from bench.http2 import RawConnection
 from bench.processes import Usage, program, usage
 from server.observer_service import HEALTH_NAME
 

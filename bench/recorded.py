@@ -1,6 +1,6 @@
 """The recorded mix as a file that `hubble-server --replay` plays: objects first, then samples."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -47,24 +47,26 @@ def record(
     Raises:
         WrongAnswerError: the disk was too slow, so samples are missing.
     """
-    node = SyntheticNode(SEED)
+    node, recorder = SyntheticNode(SEED), Recorder(path)
     numbers = Numbers.of(node)
-    recorder = Recorder(path)
     for document in objects_of(node):
         recorder.change(RecordedChange(change="ADDED", object=document))
     batches: list[SampleBatch] = []
     for part in range(parts):
         pause_ns = int(part * pause_s * 1e9)
         for batch in _batches(node, numbers, samples, batch_rows):
-            later = replace(batch, mono_ns=batch.mono_ns + pause_ns)
-            recorder.batch(later)
-            batches.append(later)
+            batches.append(replace(batch, mono_ns=batch.mono_ns + pause_ns))
+            recorder.batch(batches[-1])
     recorder.close()
     if recorder.dropped:
         raise WrongAnswerError(f"record mix: {recorder.dropped} samples not written to {path}")
-    decoder = Decoder(Ledger())
-    rows = sum(decoder.decode(batch).count for batch in batches[: len(batches) // parts])
+    rows = _rows(batches[: len(batches) // parts])
     return Recorded(path=path, batches=tuple(batches), rows_per_part=rows)
+
+
+def _rows(batches: Sequence[SampleBatch]) -> int:
+    decoder = Decoder(Ledger())
+    return sum(decoder.decode(batch).count for batch in batches)
 
 
 def _batches(

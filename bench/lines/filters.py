@@ -16,7 +16,8 @@ from api.proto.flow import flow_pb2
 from api.proto.observer import observer_pb2
 from bench.clients import GET_FLOWS
 from bench.errors import WrongAnswerError
-from bench.http2 import RawConnection, messages
+from bench.framing import messages
+from bench.http2 import RawConnection
 from bench.ingest_node import CAPACITY, SEED
 from bench.measurement import Budget, Conditions, Measurement
 from bench.node import Node, replaying

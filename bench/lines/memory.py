@@ -7,6 +7,7 @@ the recording itself are the file's and do not count.
 """
 
 import random
+import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,12 +34,11 @@ _IDLE_CPU_PERCENT: Final = 1.0
 
 def measure(conditions: Conditions) -> Iterator[Measurement]:
     """Bytes a flow; megabytes and CPU of an idle server."""
-    repeats = conditions.repeats(3)
     empty = record(conditions.folder / "empty.rec", samples=0)
     full = record(conditions.folder / "full.rec", samples=_SAMPLES)
-    idle = [_idle(empty.path, conditions.repeats(5)) for _ in range(repeats)]
-    filled = [_filled(full.path) for _ in range(repeats)]
-    base = sorted(usage.private_bytes for usage, _ in idle)[repeats // 2]
+    idle = [_idle(empty.path, conditions.repeats(5)) for _ in range(conditions.repeats(3))]
+    filled = [_filled(full.path) for _ in range(conditions.repeats(3))]
+    base = statistics.median(usage.private_bytes for usage, _ in idle)
     yield Measurement(
         line=_LINE,
         what="a flow in a full table",

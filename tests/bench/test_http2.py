@@ -9,7 +9,8 @@ from api.lane.status import Code, RpcError
 from api.lane.wire import Framed, frame
 from api.proto.observer import observer_pb2
 from bench.errors import WrongAnswerError
-from bench.http2 import MessageCutter, RawConnection, messages
+from bench.framing import messages
+from bench.http2 import RawConnection
 
 PATH = "/observer.Observer/GetFlows"
 SERVICE = observer_pb2.DESCRIPTOR.services_by_name["Observer"]
@@ -96,27 +97,3 @@ async def test_a_dead_server_is_an_error(target: str) -> None:
     await server.wait_closed()
     with pytest.raises(WrongAnswerError, match="connect to"):
         await asyncio.to_thread(read, f"{host}:{port}", 1)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(b"\x00\x00\x00\x00\x05four", id="cut-message"),
-        pytest.param(b"\x00\x00\x00", id="cut-prefix"),
-        pytest.param(b"\x01\x00\x00\x00\x01x", id="compressed"),
-    ],
-)
-def test_messages_refuses(data: bytes) -> None:
-    with pytest.raises(WrongAnswerError, match="cut messages"):
-        list(messages(data))
-
-
-@pytest.mark.parametrize("step", [1, 3, 7, 64, 10_000])
-def test_cutter_counts_across_any_boundary(step: int) -> None:
-    texts = [b"%d" % i * (i % 40) for i in range(200)]
-    data = memoryview(b"".join(map(frame, texts)))
-    cutter = MessageCutter(keep_below_bytes=10)
-    parts = (data[start : start + step] for start in range(0, len(data), step))
-    assert sum(map(cutter.feed, parts)) == len(texts)
-    assert cutter.take_kept() == [text for text in texts if len(text) < 10]
-    assert cutter.take_kept() == []
