@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from lab.errors import ObjectError
+from policy.fields import shown
 
 Address = IPv4Address | IPv6Address
 
@@ -89,5 +90,7 @@ class Field:
 
     def error(self, problem: str) -> ObjectError:
         """Build the error that names this field."""
-        text = f"missing, {problem}" if self.value is None else f"{problem}, got {self.value!r}"
+        text = (
+            f"missing, {problem}" if self.value is None else f"{problem}, got {shown(self.value)}"
+        )
         return ObjectError(": ".join(part for part in (self.owner, self.path, text) if part))

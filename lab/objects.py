@@ -77,8 +77,10 @@ def _parse(file: Path) -> Iterable[KubeObject]:
         documents = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
     except OSError as error:
         raise ObjectError(f"read {file}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # of text, numbers or dates that cannot be
         raise ObjectError(f"{file.name}: not YAML: {error}") from None
+    except RecursionError:
+        raise ObjectError(f"{file.name}: not YAML: nested too deep") from None
     for position, document in enumerate(documents, start=1):
         if document is not None:
             yield _object(f"{file.name}: document {position}", file.name, document)

@@ -9,6 +9,7 @@ Does not know Kubernetes. Readers: policy.networkpolicy and the typed objects of
 from __future__ import annotations
 
 import ipaddress
+import reprlib
 from typing import TYPE_CHECKING
 
 from policy.errors import FieldError, UnsupportedError
@@ -19,9 +20,31 @@ if TYPE_CHECKING:
 SHOWN_CHARACTERS = 80
 
 
+LONGEST_NUMBER_BITS = 4_000
+"""Python refuses to write numbers of more than 4,300 digits."""
+
+
+class _Brief(reprlib.Repr):
+    """Writes no more of a value than an error could show: aliases in YAML can make it endless."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxlist = self.maxdict = self.maxtuple = self.maxset = self.maxfrozenset = 8
+        self.maxstring = self.maxother = self.maxlong = 1_000
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Write a number, or how large it is."""
+        bits = x.bit_length()
+        return repr(x) if bits < LONGEST_NUMBER_BITS else f"a number of {bits} bits"
+
+
+_BRIEF = _Brief()
+
+
 def shown(value: object) -> str:
-    """Write the value as an error shows it: one line, bounded."""
-    text = repr(value)
+    """Write the value as an error shows it: one line, bounded, whatever it is."""
+    text = _BRIEF.repr(value)
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 
 

@@ -84,7 +84,9 @@ class Recorder:
 
     def change(self, change: RecordedChange) -> None:
         """Record a change of the cluster's state; waits for room, since none may be missing."""
-        text = json.dumps({"change": change.change, "object": change.object}, default=str)
+        # YAML has keys that JSON lacks (dates, lists); no field that is read has such a name.
+        content = {"change": change.change, "object": change.object}
+        text = json.dumps(content, default=str, skipkeys=True)
         self._waiting.put(_frame(_KIND_CHANGE, text.encode()))
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ import yaml
 from policy.fields import shown
 from server.cluster.errors import ObjectError
 from server.cluster.read import object_name, read_object
+from server.cluster.shape import check_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from server.cluster.objects import ClusterObject, Document
 
 logger = logging.getLogger(__name__)
-
-DEEPEST_NESTING = 100
-"""Kubernetes' own objects stay below 30."""
 
 # the parser in C is ten times as fast, but PyYAML may be built without it
 Loader: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -64,17 +62,12 @@ def load_documents(text: bytes, *, file: str) -> tuple[list[LoadedObject], list[
 
 
 def _parsed(text: bytes) -> list[object]:
-    """Parse all documents; YAMLError where they are nested beyond reason.
+    """Parse all documents; YAMLError where their shape is beyond reason.
 
     PyYAML's C loader recurses without a bound and takes the process down on a file of 100 kB of
     brackets. Its event parser does not recurse, so it looks first.
     """
-    depth = 0
-    for event in yaml.parse(text, Loader=Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST_NESTING:
-            raise yaml.YAMLError(f"nested deeper than {DEEPEST_NESTING} {event.start_mark}")
+    check_shape(yaml.parse(text, Loader=Loader))
     return list(yaml.load_all(text, Loader=Loader))
 
 
