@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from observer.hash_index import HashIndex
 
@@ -68,3 +69,34 @@ def test_keys_that_come_and_go_do_not_fill_it() -> None:
 def test_an_empty_index_finds_nothing() -> None:
     assert find(HashIndex(), [(0, 0), (1, 2)]) == [0, 0]
     assert find(HashIndex(), []) == []
+
+
+def test_factors_that_do_not_do_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    index, refusals = HashIndex(seed=5), [2]
+    spread = index._spread
+
+    def refuse_twice(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int32] | None:
+        refusals[0] -= 1
+        return None if refusals[0] >= 0 else spread(high, low)
+
+    monkeypatch.setattr(index, "_spread", refuse_twice)
+    keys = [(number << 40, number) for number in range(1, 100)]
+    for number, key in enumerate(keys, start=1):
+        index.set(key, number)
+    assert refusals[0] < 0
+    assert find(index, keys) == list(range(1, 100))
+
+
+@pytest.mark.parametrize("count", [1, 25, 26, 27, 5000, 30_000])
+def test_each_key_stands_in_one_slot_however_often_the_index_grew(count: int) -> None:
+    index = HashIndex(seed=count)
+    keys = [(7, number * 4096) for number in range(count)]
+    for number, key in enumerate(keys, start=1):
+        index.set(key, number)
+    assert find(index, keys) == list(range(1, count + 1))
+    assert np.count_nonzero(index._values) == count
+    assert 5 * count <= 2 * len(index._values)
+    for key in keys[::2]:
+        index.remove(key)
+    assert find(index, keys[::2]) == [0] * len(keys[::2])
+    assert find(index, keys[1::2]) == list(range(2, count + 1, 2))
