@@ -4,6 +4,7 @@ A test compiles the header and compares every offset. Addresses are 16 bytes as 
 ::ffff:a.b.c.d; ports are big-endian, everything else native.
 """
 
+import struct
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
@@ -151,7 +152,7 @@ def ipcache_key(network: IPv4Network | IPv6Network) -> bytes:
 
 def ipcache_network(key: bytes) -> IPv4Network | IPv6Network:
     """Read what `ipcache_key` wrote."""
-    bits, family = np.frombuffer(key, np.uint32, 2).tolist()
+    bits, family = struct.unpack_from("=II", key)
     prefix_bits = bits - IPCACHE_FAMILY_BITS
     if family == 4:
         return IPv4Network((key[8:12], prefix_bits))

@@ -231,7 +231,7 @@ class IdentityTable:
         self._table.drop(map(layout.ipcache_key, networks))
 
     def networks(self) -> dict[Network, int]:
-        """Read which networks there are, with their identities: 20,000 take about 60 ms."""
+        """Read which networks there are, with their identities: 20,000 take about 100 ms."""
         return {
             layout.ipcache_network(key): int.from_bytes(value, sys.byteorder)
             for key, value in self._table.read().items()
