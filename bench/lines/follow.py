@@ -151,14 +151,15 @@ def _decoding_k_per_s(node: Node, emission: Emission) -> float:
     mean_bytes = received.size_bytes / received.count
     if mean_bytes < _MEAN_BYTES:
         raise WrongAnswerError(f"follow: flows of {mean_bytes:.0f} bytes, need {_MEAN_BYTES}")
-    kept = received.messages or ()
-    return len(kept) / min(_decoding_s(kept) for _ in range(3)) / 1e3
+    parse = observer_pb2.GetFlowsResponse.FromString
+    # reports of what the search before this one lost stand in the table too
+    flows = [message for message in received.messages or () if parse(message).HasField("flow")]
+    return len(flows) / min(_decoding_s(flows) for _ in range(3)) / 1e3
 
 
-def _decoding_s(kept: Sequence[bytes]) -> float:
+def _decoding_s(messages: Sequence[bytes]) -> float:
     parse = observer_pb2.GetFlowsResponse.FromString
     started = time.perf_counter()
-    flows = sum(parse(message).HasField("flow") for message in kept)
-    if flows != len(kept):
-        raise WrongAnswerError(f"follow: {len(kept) - flows} of {len(kept)} rows are no flows")
+    for message in messages:
+        parse(message).HasField("flow")
     return time.perf_counter() - started
