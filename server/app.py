@@ -9,6 +9,7 @@ commands, `check`, `config` and `cleanup`, look and tidy; they start nothing.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -114,6 +115,9 @@ async def _listen(settings: Settings, node: Node, health: Health) -> Server:
 
 
 def _say_ready(settings: Settings, health: Health) -> None:
+    # What is there by now stays: with 20,000 pods each look of the collector at all of it would
+    # hold the loop for 46 ms. Reference counts still free what changes.
+    gc.freeze()
     health.set(HEALTH_NAME, True)
     logger.info("ready node=%s cluster=%s", settings.node_name, settings.cluster_name)
 
