@@ -10,6 +10,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 DURATION ?=
+SECONDS ?= 60
 GO_HUBBLE ?=
 ARGS ?=
 
@@ -67,6 +68,12 @@ demo: setup ## Show live flows of a small cluster on this machine, as root (DURA
 .PHONY: test
 test: setup ## Run the tests (ARGS='-k ring' goes to pytest)
 	@$(BIN)/pytest $(ARGS)
+
+# The fuzzer is only for this: it is no part of what everyone installs.
+.PHONY: fuzz
+fuzz: setup ## Feed random bytes to all that reads bytes (SECONDS= for each target, ARGS=targets)
+	@$(BIN)/python -c 'import atheris' 2> /dev/null || $(BIN)/python -m pip install -qq --group fuzz
+	@$(BIN)/python -m tests.fuzz.main --seconds $(SECONDS) $(ARGS)
 
 .PHONY: bench
 bench: setup ## Measure the budgets (GO_HUBBLE= path of a Go hubble to compare with)

@@ -38,6 +38,8 @@ _CLOCK_MONOTONIC: Final = 1
 _CLOEXEC: Final = 8
 _IOC_ENABLE: Final = 0x2400
 
+_HEADER_BYTES: Final = 8  # type u32, misc u16, size u16
+_LOST_BYTES: Final = 24  # header, id, count; then what sample_id_all adds
 _RECORD_LOST: Final = 2
 _RECORD_SAMPLE: Final = 9
 _DATA_HEAD: Final = 1024  # struct perf_event_mmap_page
@@ -145,13 +147,15 @@ class PerfRing:
             count = whole if good.all() else int(good.argmin())
             if count:
                 return records[:count], position + count * RECORD.itemsize
-        kind, _misc, size = struct.unpack("<IHH", self._copy(position, 8))
+        kind, _misc, size = struct.unpack("<IHH", self._copy(position, _HEADER_BYTES))
+        need = _LOST_BYTES if kind == _RECORD_LOST else _HEADER_BYTES
+        if not need <= size <= head - position:
+            where = f"read perf ring of cpu {self.cpu}: record of type {kind}"
+            raise KernelError(f"{where}: {size} bytes, need {need}..{head - position}")
         if kind == _RECORD_SAMPLE and size == RECORD.itemsize:  # wraps around the end of the ring
             return np.frombuffer(self._copy(position, size), RECORD), position + size
         if kind == _RECORD_LOST:
             self._lost_in_records += struct.unpack("<Q", self._copy(position + 16, 8))[0]
-        if size < 8:
-            raise KernelError(f"read perf ring of cpu {self.cpu}: record of {size} bytes, need 8")
         return None, position + size
 
     def _copy(self, position: int, size: int) -> bytes:

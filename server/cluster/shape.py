@@ -1,12 +1,14 @@
 """How YAML is put together, looked at before anything is made of it.
 
 In: the parser's events. Out: nothing, or an error where a document nests too deep, where aliases
-make a few lines stand for millions of values, or where a value contains itself: what walks such
-documents later (errors, comparison, recordings) would never come to an end.
+make a few lines stand for millions of values, where a value contains itself, or where a number is
+longer than Python writes: what walks such documents later (errors, comparison, recordings) would
+fail on them or never come to an end.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import yaml
@@ -20,6 +22,11 @@ DEEPEST_NESTING = 100
 MOST_REPEATED = 100_000
 """Values that the aliases of one file may stand for, all together."""
 
+LONGEST_NUMBER = 1_000
+"""Characters of a number; Python writes no more than 4,300 digits."""
+
+_NUMBER = re.compile(r"[-+]?[0-9][0-9a-fA-Fxo_:]*")
+
 
 def check_shape(events: Iterable[yaml.Event]) -> None:
     """Follow the events of a whole file.
@@ -31,6 +38,9 @@ def check_shape(events: Iterable[yaml.Event]) -> None:
     for event in events:
         match event:
             case yaml.ScalarEvent():
+                if len(event.value) > LONGEST_NUMBER and _NUMBER.fullmatch(event.value):
+                    text = f"a number of {len(event.value)} characters {event.start_mark}"
+                    raise yaml.YAMLError(text)
                 shape.add(event.anchor, 1)
             case yaml.CollectionStartEvent():
                 shape.begin(event)

@@ -42,5 +42,12 @@ def test_a_value_cannot_contain_itself(text: str) -> None:
         check(text)
 
 
+@pytest.mark.parametrize("start", ["1", "-0x", "0b", "0o", "1:2:"])
+def test_numbers_have_a_length(start: str) -> None:
+    check(f"{start}{'1' * 900}\n---\n{'word' * 1000}")
+    with pytest.raises(yaml.YAMLError, match=r"a number of 1\d{3} characters .*line 1"):
+        check(start + "1" * 1000)
+
+
 def test_an_unknown_alias_is_left_to_the_loader() -> None:
     check("*a")
