@@ -19,7 +19,6 @@ from bench.ingest_node import SEED
 from bench.node import Node, serving
 from bench.workload import SyntheticNode
 from observer.kernel import pins
-from observer.kernel.compile import RING_MAP
 from observer.kernel.errors import KernelError
 
 
@@ -38,15 +37,22 @@ def live(folder: Path) -> Iterator[tuple[Node, Path]]:
     state.mkdir()
     objects = {"apiVersion": "v1", "kind": "List", "items": list(objects_of(SyntheticNode(SEED)))}
     (state / "cluster.json").write_text(json.dumps(objects), encoding="utf-8")
-    ring_map = pins.DEFAULT_BPFFS / "leavitt" / name / f"v{pins.ABI}" / "maps" / RING_MAP
     netns.create(name)
     try:
         arguments = ["--state", str(state), "--netns", name]
         with serving(arguments, folder=folder, node_name=name) as node:
-            yield node, ring_map
+            yield node, _ring_map(name)
     finally:
         netns.remove(name)
         _unpin(name)
+
+
+def _ring_map(name: str) -> Path:
+    """Find the pin: the folder between is named after the version of the maps' layout."""
+    found = list((pins.DEFAULT_BPFFS / "leavitt" / name).glob("*/maps/events"))
+    if len(found) != 1:
+        raise WrongAnswerError(f"find the perf map of {name}: {len(found)} pins, expected 1")
+    return found[0]
 
 
 def _unpin(name: str) -> None:

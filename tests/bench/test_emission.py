@@ -17,6 +17,7 @@ pytestmark = pytest.mark.kernel
 def ring_map() -> Iterator[Path]:
     held = pins.take(node=f"lvtest-emission-{os.getpid()}", bpffs=pins.DEFAULT_BPFFS)
     fd = create_perf_map()
+    held.maps.mkdir(parents=True, exist_ok=True)
     path = held.maps / "events"
     syscall.pin(fd, path)
     os.close(fd)
