@@ -14,5 +14,7 @@ STUB: Final = FOLDER / "stub"
 """Stands for a kernel source tree (BCC_KERNEL_SOURCE): hosts rarely have one."""
 SOURCES: Final = (FOLDER / "endpoint.c", FOLDER / "sweep.c")
 """Compiled together, in this order, as one unit."""
+OBSERVE_SOURCES: Final = (FOLDER / "observe.c", FOLDER / "sweep.c")
+"""The same for interfaces of others, with programs that only look."""
 PROGRAMS: Final = ("from_endpoint", "to_endpoint", "sweep")
-"""Functions of SOURCES that are programs, all of type SCHED_CLS."""
+"""Functions of SOURCES, and of OBSERVE_SOURCES, that are programs, all of type SCHED_CLS."""

@@ -193,7 +193,7 @@ static __always_inline void tell(struct __sk_buff *skb, struct passage *passage,
 	count(point == TRACE_TO_ENDPOINT ? COUNTER_TO_ENDPOINT : COUNTER_TO_STACK);
 	if (passage->entry)
 		counted = connection_count(passage->entry, &passage->tuple, &passage->packet,
-					   passage->settings, passage->now, &report);
+					   passage->settings, passage->now, 0, &report);
 	else if (!passage->packet.icmp_error)
 		count(COUNTER_UNTRACKED);
 	if (counted == COUNTED_QUIETLY)

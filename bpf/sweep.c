@@ -4,7 +4,8 @@
  * requests behind SWEEP_HEADER_BYTES. For each it takes the counts that no event
  * has told, emits a trace per direction that has some (EXT_FLAG_SWEPT, headers
  * put together from the key), and then removes the connection if asked to and
- * nothing came meanwhile. What cannot be written is given back and stays.
+ * nothing came meanwhile. What cannot be written is given back and stays. Also
+ * adds counts that an earlier layout's programs leave behind (SWEEP_ADD).
  *
  * Returns reported events | removed connections << 8 | kept, asked to be
  * removed << 16.
@@ -137,8 +138,13 @@ static __always_inline int emit(struct __sk_buff *skb, const struct connection_k
 	connection_parties(entry, side, &parties);
 	bytes = make_packet(sample->packet, &sender);
 	sample->header.common.type = EVENT_TRACE;
-	sample->header.common.subtype =
-		parties.destination_endpoint ? TRACE_TO_ENDPOINT : TRACE_TO_STACK;
+	if (entry->flags & CONNECTION_OBSERVED) {
+		sample->header.common.subtype = place_point(entry->place[side & 1]);
+		sample->header.ifindex = entry->place[side & 1] >> 1;
+	} else {
+		sample->header.common.subtype =
+			parties.destination_endpoint ? TRACE_TO_ENDPOINT : TRACE_TO_STACK;
+	}
 	sample->header.common.source = parties.destination_endpoint ? parties.destination_endpoint
 								    : parties.source_endpoint;
 	sample->header.common.version = TRACE_VERSION;
@@ -192,6 +198,20 @@ static __always_inline bool take_out(struct connection *entry, u64 tag,
 	return taken;
 }
 
+/* Count what programs of an earlier layout counted for this connection and did not tell. */
+static __always_inline void add(struct connection *entry, u64 tag,
+				const struct sweep_request *request)
+{
+	struct connection_side *own = &entry->side[request->side & 1];
+
+	bpf_spin_lock(&entry->lock);
+	if (entry->tag == tag) {
+		own->packets += request->packets;
+		own->bytes += request->bytes;
+	}
+	bpf_spin_unlock(&entry->lock);
+}
+
 int sweep(struct __sk_buff *skb)
 {
 	u32 events_written = 0, removed = 0, kept = 0;
@@ -211,6 +231,10 @@ int sweep(struct __sk_buff *skb)
 		if (!entry)
 			continue;
 		tag = tag_of(&request.key);
+		if (request.action == SWEEP_ADD) {
+			add(entry, tag, &request);
+			continue;
+		}
 		low = settle(skb, &request.key, entry, tag, 0, now);
 		high = settle(skb, &request.key, entry, tag, 1, now);
 		events_written += (low > 0) + (high > 0);

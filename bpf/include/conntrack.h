@@ -17,6 +17,7 @@
 #ifndef LEAVITT_CONNTRACK_H
 #define LEAVITT_CONNTRACK_H
 
+#include "place.h"
 #include "report.h"
 
 #define TAG_FACTOR_A 0x9e3779b97f4a7c15ULL
@@ -170,16 +171,19 @@ static __always_inline void connection_time(struct connection *entry, u32 side,
 }
 
 enum counted {
-	COUNTED_NOT, /* the entry is another's by now */
+	COUNTED_NOT, /* the entry is another's by now, or another place counts */
 	COUNTED_QUIETLY,
 	COUNTED_TO_REPORT,
 	COUNTED_FIRST, /* to report, and the sender's first packet */
 };
 
-/* Count the packet for its sender; if it is to be reported, take all that no event has told. */
+/*
+ * Count the packet for its sender; if it is to be reported, take all that no
+ * event has told. place: where this is, if only one place counts; else 0.
+ */
 static __always_inline u32 connection_count(struct connection *entry, const struct tuple *tuple,
 					    const struct packet *packet,
-					    const struct settings *settings, u64 now,
+					    const struct settings *settings, u64 now, u32 place,
 					    struct report *report)
 {
 	struct connection_side *own = &entry->side[tuple->side & 1];
@@ -189,7 +193,8 @@ static __always_inline u32 connection_count(struct connection *entry, const stru
 	u32 counted = COUNTED_NOT;
 
 	bpf_spin_lock(&entry->lock);
-	if (entry->tag == tuple->tag) {
+	if (entry->tag == tuple->tag &&
+	    (!place || place_counts(&entry->place[tuple->side & 1], own, place, now))) {
 		connection_time(entry, tuple->side, packet, now);
 		own->packets += packet->segments;
 		own->bytes += packet->bytes;

@@ -31,6 +31,7 @@ enum counter {
 	COUNTER_CONNECTION_OPENED,
 	COUNTER_CONNECTION_REMOVED,
 	COUNTER_UNTRACKED, /* packets passed without an entry since the map was full */
+	COUNTER_UNREADABLE, /* observed: packets passed that are no IP packet or a broken one */
 	COUNTER_MAX,
 };
 

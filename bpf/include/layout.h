@@ -22,6 +22,10 @@ struct address {
 #define ENDPOINT_ENFORCE_INGRESS 0x01
 #define ENDPOINT_ENFORCE_EGRESS 0x02
 
+/* of what stands in `devices` while interfaces are only observed; neither: a pod's or container's */
+#define DEVICE_HOST 0x04 /* the host's own end of a bridge */
+#define DEVICE_NETWORK 0x08 /* leads off the node */
+
 struct endpoint {
 	struct address ipv4; /* zero: none */
 	struct address ipv6; /* zero: none */
@@ -68,6 +72,7 @@ struct connection_side {
 
 #define CONNECTION_VIA_STACK 0x01 /* its first packet came from the stack: replies go back there */
 #define CONNECTION_REFUSED 0x02 /* policy took it back: only there for the sweep to report */
+#define CONNECTION_OBSERVED 0x04 /* nobody judged it; it has places */
 
 struct connection {
 	struct bpf_spin_lock lock; /* of side, syn_ns, rtt_ns, origin, flags, telling, tag */
@@ -75,8 +80,13 @@ struct connection {
 	struct connection_side side[2];
 	__u64 syn_ns;
 	__u32 rtt_ns; /* SYN -> SYN, ACK -> ACK; 0 unknown */
-	__u32 egress_cookie;
-	__u32 ingress_cookie;
+	union {
+		struct {
+			__u32 egress_cookie;
+			__u32 ingress_cookie;
+		};
+		__u32 place[2]; /* observed: where each side's packets are counted, see place.h */
+	};
 	__u8 origin; /* the side that began: 0 low, 1 high */
 	__u8 flags;
 	__u16 telling; /* reports of it on their way into a ring: until then it stays */
@@ -130,13 +140,15 @@ struct settings {
 #define SWEEP_REPORT 1 /* tell what no event has told yet */
 #define SWEEP_REMOVE 2 /* the same, and remove it if nothing came since */
 #define SWEEP_EVICT 3 /* the same, whatever came */
+#define SWEEP_ADD 4 /* count packets and bytes of a side that programs of another layout saw */
 #define SWEEP_MAX_REQUESTS 32
 
 struct sweep_request {
 	struct connection_key key;
-	__u64 packets; /* of both sides, when it was decided */
+	__u64 packets; /* of both sides, when it was decided; to add: those of the one */
+	__u64 bytes;   /* to add */
 	__u32 action;
-	__u32 pad;
+	__u32 side; /* to add to */
 };
 
 _Static_assert(sizeof(struct endpoint) == 56, "endpoint");
@@ -146,6 +158,6 @@ _Static_assert(sizeof(struct connection_side) == 56, "connection side");
 _Static_assert(sizeof(struct connection) == 152, "connection");
 _Static_assert(sizeof(struct policy_key) == 16, "policy key");
 _Static_assert(sizeof(struct policy_value) == 8, "policy value");
-_Static_assert(sizeof(struct sweep_request) == 56, "sweep request");
+_Static_assert(sizeof(struct sweep_request) == 64, "sweep request");
 
 #endif

@@ -26,7 +26,12 @@ enum drop_reason {
 
 enum trace_point {
 	TRACE_TO_ENDPOINT = 0,
+	TRACE_TO_HOST = 2,
 	TRACE_TO_STACK = 3,
+	TRACE_FROM_ENDPOINT = 5,
+	TRACE_FROM_HOST = 7,
+	TRACE_FROM_NETWORK = 10,
+	TRACE_TO_NETWORK = 11,
 };
 
 enum trace_reason {
