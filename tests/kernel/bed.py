@@ -248,10 +248,13 @@ def namespace(name: str) -> Iterator[str]:
 
 
 def remove_leftovers() -> None:
-    """Namespaces and pins of runs that were killed: their process is no more."""
+    """Namespaces and pins of runs that were killed: their process is no more.
+
+    `lkt` is ours alone: labs (`lv`) remove what begins with their own name.
+    """
     folders = (netns_path(""), DEFAULT_BPFFS / "leavitt")
-    for path in [path for folder in folders for path in folder.glob("lvt*")]:
-        owner = re.match(r"lvt(\d+)", path.name)
+    for path in [path for folder in folders for path in folder.glob("lkt*")]:
+        owner = re.match(r"lkt(\d+)", path.name)
         if owner is None or Path("/proc", owner[1]).exists():
             continue
         if path.parent == netns_path(""):
@@ -288,7 +291,7 @@ def _give_addresses(netns: str, v4: str, v6: str) -> None:
 def make_pod(node: str, number: int, stack: ExitStack, *, mute: bool) -> Pod:
     name = "ab"[number - 1]
     netns = stack.enter_context(namespace(f"{node}-{name}"))
-    device = f"lvt{name}"
+    device = f"lkt{name}"
     v4, v6 = f"10.244.1.{number}", f"fd00:244:1::{number}"
     if mute:
         _sysctl(netns, "net/ipv6/conf/default/disable_ipv6", "1")
@@ -361,7 +364,7 @@ def make_bed(
 ) -> Iterator[Bed]:
     """Build it all. Mute pods have no addresses of their own: only packet sockets speak."""
     with ExitStack() as stack:
-        node = stack.enter_context(namespace(f"lvt{os.getpid()}{'' if mute else 't'}"))
+        node = stack.enter_context(namespace(f"lkt{os.getpid()}{'' if mute else 't'}"))
         for name in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
             _sysctl(node, name, "1")
         _sysctl(node, "net/ipv6/conf/default/accept_dad", "0")
