@@ -81,8 +81,10 @@ def _check(names: tuple[str, ...]) -> None:
     message: Any = Flow.DESCRIPTOR  # one of two types, by the implementation of protobuf
     for depth, name in enumerate(names, 1):
         field = message.fields_by_name.get(name)
+        # protobuf in C reads a name no further than to its first NUL.
+        known = field is not None and field.name == name
         # A path may not lead into a scalar, nor into each element of a list.
-        if field is None or (depth < len(names) and (field.is_repeated or not field.message_type)):
+        if not known or (depth < len(names) and (field.is_repeated or not field.message_type)):
             path = ".".join(names)
             raise FieldMaskError(f'proto: invalid path "{path}" for message "flow.Flow"')
         message = field.message_type

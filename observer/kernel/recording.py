@@ -38,6 +38,7 @@ _FRAME: Final = struct.Struct("<B3xII")
 _BATCH: Final = struct.Struct("<IIq")
 _LOST: Final = struct.Struct("<iIQqqq")
 _END: Final = struct.Struct("<Q")
+_LAST_NS: Final = (1 << 63) - 1
 _KIND_BATCH, _KIND_LOST, _KIND_CHANGE, _KIND_END = range(1, 5)
 
 # frames waiting for the disk; beyond it samples are dropped and counted, never the node's flows
@@ -162,7 +163,7 @@ class Recording:
                 case 2:
                     yield self._lost(start)
                 case _:
-                    yield RecordedChange(**json.loads(self._bytes[start : start + length]))
+                    yield self._change(start, length)
 
     @property
     def sample_count(self) -> int:
@@ -214,6 +215,37 @@ class Recording:
                 raise self._error(f"unknown frame of kind {kind}, {length} bytes", offset)
         if need != length:
             raise self._error(f"frame of kind {kind}: {length} bytes, need {need}", offset)
+        if kind == _KIND_BATCH:
+            self._check_times(self._batch(start), offset)
+        elif kind == _KIND_LOST:
+            self._check_gap(self._lost(start), offset)
+
+    def _check_times(self, batch: SampleBatch, offset: int) -> None:
+        """Look whether the times are those of a batch, which the flow table relies on."""
+        times = batch.mono_ns
+        if (times[1:] < times[:-1]).any():
+            raise self._error("times of a batch are not ascending", offset)
+        for time_ns in map(int, times[[0, -1]] if len(times) else ()):
+            self._check_time(time_ns + batch.wall_offset_ns, offset)
+
+    def _check_gap(self, batch: SampleBatch, offset: int) -> None:
+        for gap in batch.lost:
+            for time_ns in (gap.first_mono_ns, gap.last_mono_ns):
+                self._check_time(time_ns + batch.wall_offset_ns, offset)
+
+    def _check_time(self, wall_ns: int, offset: int) -> None:
+        if not 0 <= wall_ns <= _LAST_NS:
+            raise self._error(f"time {wall_ns} ns, need 0..{_LAST_NS}", offset)
+
+    def _change(self, start: int, length: int) -> RecordedChange:
+        try:
+            content: Any = json.loads(self._bytes[start : start + length])
+            change, found = content["change"], content["object"]
+        except (ValueError, RecursionError, TypeError, KeyError) as error:
+            raise self._error(f"frame of kind 3 is no change: {error}", start) from error
+        if isinstance(change, str) and isinstance(found, dict):
+            return RecordedChange(change=change, object=found)
+        raise self._error("frame of kind 3 is no change of an object", start)
 
     def _batch(self, start: int) -> SampleBatch:
         rows, _, wall_offset_ns = _BATCH.unpack_from(self._bytes, start)

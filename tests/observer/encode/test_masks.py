@@ -137,6 +137,8 @@ def test_no_paths_ask_for_everything() -> None:
         ".source",
         "",
         "l4.TCP.flags.SYN.x",
+        "l4\0",
+        "source\0x.labels",
     ],
 )
 def test_a_path_that_no_flow_has_is_refused_by_name(path: str) -> None:

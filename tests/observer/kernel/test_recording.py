@@ -1,6 +1,8 @@
 """Recordings: what was written is read back; anything else is refused with its offset."""
 
 import re
+import struct
+import zlib
 from datetime import date
 from pathlib import Path
 
@@ -132,3 +134,33 @@ def test_keys_that_json_lacks_are_left_out(tmp_path: Path) -> None:
     [change] = Recording(tmp_path / "keys.rec").items()
     assert isinstance(change, RecordedChange)
     assert change.object == {"kind": "Node", "at": "2001-01-02"}
+
+
+TIMES_BACKWARDS = struct.pack("<IIq2q2H", 2, 0, 0, 9, 8, 0, 0) + bytes(2 * SAMPLE_BYTES)
+TIME_TOO_LATE = struct.pack("<IIqqH", 1, 0, 1 << 62, 1 << 62, 0) + bytes(SAMPLE_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "message"),
+    [
+        (1, TIMES_BACKWARDS, "times of a batch are not ascending, at offset 24"),
+        (1, TIME_TOO_LATE, f"time {1 << 63} ns, need 0.*, at offset 24"),
+        (2, struct.pack("<iIQqqq", 0, 0, 1, 5, -7, 0), "time -7 ns, need 0.*, at offset 24"),
+        (3, b"\xff", "frame of kind 3 is no change: .*, at offset 36"),
+        (3, b"[]", "frame of kind 3 is no change: .*, at offset 36"),
+        (3, b'{"change": 1, "object": {}}', "frame of kind 3 is no change of an object"),
+        (3, b"[" * 100_000, "frame of kind 3 is no change: maximum recursion"),
+        (9, b"", "unknown frame of kind 9, 0 bytes, at offset 24"),
+    ],
+    ids=["backwards", "late", "gap", "bytes", "list", "number", "nested", "kind"],
+)
+def test_what_no_recorder_wrote_is_refused_though_its_checksum_fits(
+    tmp_path: Path, kind: int, payload: bytes, message: str
+) -> None:
+    path = tmp_path / "x.rec"
+    with path.open("wb") as file:
+        file.write(struct.pack("<8sIIq", b"LEAVITT\n", 1, SAMPLE_BYTES, 0))
+        for each, content in ((kind, payload), (4, struct.pack("<Q", 1))):
+            file.write(struct.pack("<B3xII", each, len(content), zlib.crc32(content)) + content)
+    with pytest.raises(RecordingError, match=message):
+        list(Recording(path).items())
