@@ -18,7 +18,7 @@ from server.problems import Problems
 from server.view import NodeView
 
 Network = IPv4Network | IPv6Network
-NODE = f"lvt{os.getpid()}.maps"
+NODE = f"lkt{os.getpid()}.maps"
 LEFT = {
     ip_network("10.244.1.1"): 300,
     ip_network("10.244.1.2"): 301,
