@@ -65,7 +65,7 @@ class WiredNode:
 
 @contextmanager
 def wired_node(label: str) -> Iterator[WiredNode]:
-    node = WiredNode(f"lvt{os.getpid()}-{label}")
+    node = WiredNode(f"lkt{os.getpid()}-{label}")
     with ExitStack() as stack:
         stack.callback(remove, node)
         ip("netns", "add", node.name)
