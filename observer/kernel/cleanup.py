@@ -5,15 +5,16 @@ nothing and loads nothing. The layouts of maps do not matter here, so pins of ev
 """
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from observer.kernel import syscall
 from observer.kernel.errors import KernelError
+from observer.kernel.hold import hold, node_folder
+from observer.kernel.hooks import detach_filters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,62 +29,32 @@ class Removed:
     maps: int
 
 
-def node_folder(*, node: str, bpffs: Path) -> Path:
-    """Where the pins of a node stand; one folder a layout of maps below it."""
-    # bpffs keeps dots for itself, and no node name has a plus
-    return bpffs / "leavitt" / node.replace(".", "+")
-
-
-def remove_node(*, node: str, bpffs: Path) -> Removed:
+def remove_node(*, node: str, bpffs: Path, netns: Path | None = None) -> Removed:
     """Detach and unpin everything of that node; nothing there is no error.
+
+    Args:
+        node: Its name.
+        bpffs: Where its pins are.
+        netns: Namespace to search for its clsact filters; tcx links are found anywhere.
 
     Raises:
         KernelError: A process serves the node, or a pin cannot be removed. What was removed before
             that is gone; a second call goes on.
     """
     root = node_folder(node=node, bpffs=bpffs)
-    try:
-        folders = tuple(sorted(path for path in root.iterdir() if path.is_dir()))
-    except FileNotFoundError:
-        folders = ()
-    except OSError as error:
-        raise KernelError(f"read pins: {error.strerror}: {root}") from error
     with ExitStack() as held:
-        for folder in folders:
-            lock_fd = lock(folder, node=node)
-            held.callback(os.close, lock_fd)
+        try:
+            held.callback(os.close, hold(root, node=node))
+            folders = tuple(sorted(path for path in root.iterdir() if path.is_dir()))
+        except FileNotFoundError:
+            folders = ()
+        except OSError as error:
+            raise KernelError(f"read pins: {error.strerror}: {root}") from error
+        filtered = detach_filters(node=node, netns=netns)
         removed = _remove_all(folders)
         for empty in (root, root.parent):
             _remove_if_empty(empty)
-    return removed
-
-
-def lock(folder: Path, *, node: str) -> int:
-    """Hold a folder of pins as a server does: the descriptor to close afterwards.
-
-    Raises:
-        KernelError: A process holds it; the message says which, where that can be seen.
-    """
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = _holder(os.fstat(fd))
-        os.close(fd)
-        who = "another process" if holder is None else f"process {holder}"
-        raise KernelError(f"hold pins: {who} serves node {node}, stop it first: {folder}") from None
-    return fd
-
-
-def _holder(folder: os.stat_result) -> int | None:
-    """Find who has the lock; None where /proc does not tell, as in a container."""
-    device = f"{os.major(folder.st_dev):02x}:{os.minor(folder.st_dev):02x}"
-    for line in Path("/proc/locks").read_text().splitlines():
-        # 1: FLOCK ADVISORY WRITE 123 00:1b:456 0 EOF
-        words = line.split()
-        if words[1] == "FLOCK" and words[5] == f"{device}:{folder.st_ino}" and words[4] != "0":
-            return int(words[4])
-    return None
+    return replace(removed, interfaces=removed.interfaces | filtered)
 
 
 def _remove_all(folders: tuple[Path, ...]) -> Removed:

@@ -6,8 +6,10 @@ errors as text on standard error and a non-zero status. Maps that are pinned alr
 they are, with what they hold; programs and the ring map are replaced. Next: `observer.kernel.pins`.
 """
 
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -24,6 +26,7 @@ RING_MAP: Final = "events"
 _HEADERS: Final = Path("/usr/include")
 _TIMEOUT_S: Final = 120
 _LOG_LINES: Final = 12
+_PR_SET_PDEATHSIG: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +36,14 @@ class Job:
     maps_folder: str
     programs_folder: str
     connection_entries: int
+    is_observing: bool = False
+    """Programs that only look, instead of those that judge and forward."""
+    parent: int
+    """Process that wants it: without it the child must not go on."""
 
 
-def compile_and_pin(job: Job) -> None:
-    """Run the job in a child process and wait for it.
+def compile_and_pin(job: Job, *, lock_fd: int) -> None:
+    """Run the job in a child process and wait for it; the child inherits the lock on the pins.
 
     Raises:
         KernelError: Something is missing or refused; the message says what helps.
@@ -50,6 +57,7 @@ def compile_and_pin(job: Job) -> None:
             [sys.executable, "-m", __name__],
             input=json.dumps(asdict(job)),
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            pass_fds=[lock_fd],
             capture_output=True,
             text=True,
             timeout=_TIMEOUT_S,
@@ -83,13 +91,14 @@ def _import_bcc() -> Any:  # noqa: ANN401 - bcc has no types; it is used in this
 
 
 def _compile(bcc: Any, job: Job) -> Any:  # noqa: ANN401 - bcc has no types
+    sources = bpf.OBSERVE_SOURCES if job.is_observing else bpf.SOURCES
     os.environ["BCC_KERNEL_SOURCE"] = str(bpf.STUB)
     flags = ["-idirafter", str(_HEADERS)]
     multiarch = sysconfig.get_config_var("MULTIARCH") or f"{os.uname().machine}-linux-gnu"
     flags += [f"-I{_HEADERS}/{multiarch}"]
     flags += [f'-DPIN_FOLDER="{job.maps_folder}"', f"-DCONNECTION_ENTRIES={job.connection_entries}"]
     try:
-        return bcc.BPF(text=one_text(bpf.SOURCES), cflags=flags)
+        return bcc.BPF(text=one_text(sources), cflags=flags)
     except Exception as error:
         raise KernelError(f"compile programs: {error}") from error
 
@@ -116,10 +125,19 @@ def _run(job: Job) -> None:
         _replace_pin(fd, Path(job.programs_folder) / name)
 
 
+def _die_with(parent: int) -> None:
+    """End when the parent is killed: what it asked for would come between its successor's pins."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("the parent has gone")
+
+
 def main() -> None:
     """Read the job, do it, exit."""
     try:
-        _run(Job(**json.load(sys.stdin)))
+        job = Job(**json.load(sys.stdin))
+        _die_with(job.parent)
+        _run(job)
     except (KernelError, OSError) as error:
         sys.exit(str(error))
 

@@ -12,17 +12,16 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 import bpf
-from observer.kernel import layout, pins, syscall
+from observer.kernel import abi, inherit, layout, pins, syscall
 from observer.kernel.compile import RING_MAP, Job, compile_and_pin
-from observer.kernel.links import Links
-from observer.kernel.source import enum_names
+from observer.kernel.counters import Counters, EventAccounts
+from observer.kernel.hooks import Attach, Hooks, HookSettings
 from observer.kernel.sweep import Sweep, SweepReport, Timeouts
 from observer.kernel.tables import (
     EndpointEntry,
@@ -34,7 +33,7 @@ from observer.kernel.tables import (
 )
 from policy.entries import PolicyEntry
 
-__all__ = ["Datapath", "DatapathSettings", "EndpointEntry"]
+__all__ = ["Attach", "Datapath", "DatapathSettings", "EndpointEntry"]
 
 _SECOND_NS: Final = 1_000_000_000
 _FIRST: Final = bytes(4)
@@ -69,28 +68,35 @@ class DatapathSettings:
 class Datapath:
     """Programs and maps of one node. Not thread-safe. All methods raise KernelError."""
 
-    def __init__(self, *, held: pins.Pins, netns: Path | None) -> None:
-        """Open what is pinned; see `load`."""
+    def __init__(
+        self, *, held: pins.Pins, settings: DatapathSettings, way: HookSettings, opened: ExitStack
+    ) -> None:
+        """Open what is pinned; see `load`. `opened` is closed with this."""
         self._pins = held
+        self._is_held = True
+        self._opened = opened
         self._cpus = possible_cpus()
-        with ExitStack() as opened:
-            self._maps = {n: _open(held.maps / n, opened) for n in [*pins.LAYOUTS, RING_MAP]}
-            self._programs = {n: _open(held.programs / n, opened) for n in bpf.PROGRAMS}
-            self._links = Links(folder=held.links, programs=self._programs, netns=netns)
-            self._endpoints = EndpointTable(
-                by_address=self._table("endpoints"), by_device=self._table("devices")
-            )
-            self._policy = PolicyTable(self._table("policy"))
-            self._identities = IdentityTable(self._table("ipcache"))
-            self._sweep = Sweep(
-                map_fd=self._maps["connections"],
-                program_fd=self._programs["sweep"],
-                capacity=syscall.map_info(self._maps["connections"]).max_entries,
-            )
-            self._settings = DatapathSettings()
-            self.configure(self._settings)
-            self._links.take_over()
-            self._opened = opened.pop_all()
+        self._maps = {n: _open(held.maps / n, opened) for n in [*abi.layouts(), RING_MAP]}
+        self._programs = {n: _open(held.programs / n, opened) for n in bpf.PROGRAMS}
+        self._inherit_before()
+        self._hooks = Hooks(way, links=held.links, programs=self._programs)
+        opened.callback(self._hooks.close)
+        self._endpoints = EndpointTable(
+            by_address=self._table("endpoints"), by_device=self._table("devices")
+        )
+        self._policy = PolicyTable(self._table("policy"))
+        self._identities = IdentityTable(self._table("ipcache"))
+        self._sweep = Sweep(
+            map_fd=self._maps["connections"],
+            program_fd=self._programs["sweep"],
+            capacity=syscall.map_info(self._maps["connections"]).max_entries,
+        )
+        self.configure(settings)
+        self._hooks.take_over([each.links for each in held.earlier()])
+        self._inherit_after()
+        self._counters = Counters(self._maps, cpus=self._cpus)
+        self.accounts = EventAccounts(self._counters, told_fd=self._maps["told"])
+        """Of the events that were produced and told."""
 
     @classmethod
     def load(
@@ -100,6 +106,8 @@ class Datapath:
         bpffs: Path = pins.DEFAULT_BPFFS,
         netns: Path | None = None,
         conntrack_entries: int = 131072,
+        attach: Attach = Attach.AUTO,
+        settings: DatapathSettings = DatapathSettings(),
     ) -> "Datapath":
         """Compile and load the programs, pin them, and open the pins.
 
@@ -108,21 +116,30 @@ class Datapath:
             bpffs: Where the BPF file system is, or shall be mounted.
             netns: Namespace of the pods' host-side interfaces; None: this process's own.
             conntrack_entries: Size of the connection map, if there is none yet; 240 bytes each.
+            attach: How programs are put on interfaces.
+            settings: From the first packet on.
 
         Raises:
             KernelError: Something is missing or refused; the message says what helps.
         """
         held = pins.take(node=node, bpffs=bpffs)
+        opened = ExitStack()
         try:
-            compile_and_pin(
-                Job(
-                    maps_folder=str(held.maps),
-                    programs_folder=str(held.programs),
-                    connection_entries=conntrack_entries,
-                )
+            ancestor = inherit.find_ancestor(held)
+            if ancestor is not None and not inherit.is_complete(held):
+                inherit.share(ancestor, held)
+            job = Job(
+                maps_folder=str(held.maps),
+                programs_folder=str(held.programs),
+                connection_entries=conntrack_entries,
+                parent=os.getpid(),
             )
-            return cls(held=held, netns=netns)
+            compile_and_pin(job, lock_fd=held.lock_fd)
+            inherit.make_own_maps(held)
+            way = HookSettings(node=node, netns=netns, attach=attach)
+            return cls(held=held, settings=settings, way=way, opened=opened)
         except BaseException:
+            opened.close()
             held.release()
             raise
 
@@ -181,53 +198,63 @@ class Datapath:
 
     def attach(self, ifindex: int) -> None:
         """Attach the programs to the host side of a pod's interface."""
-        self._links.attach(ifindex)
+        self._hooks.attach(ifindex)
 
     def detach(self, ifindex: int) -> None:
         """Take them off; one that is off, or gone, is no error."""
-        self._links.detach(ifindex)
+        self._hooks.detach(ifindex)
 
     def attached(self) -> frozenset[int]:
         """Interfaces with both programs."""
-        return self._links.attached()
+        return self._hooks.attached()
 
     def counters(self) -> dict[str, int]:
-        """Counts since the maps were made, over all CPUs; drops as `drop_<reason>`."""
-        found = {
-            name: self._count("counters", index) for name, index in self._counter_names.items()
-        }
-        for name, index in self._drop_names.items():
-            found[f"drop_{name}"] = self._count("drops", index)
-        return found
+        """Counts since the first start, over all CPUs; drops as `drop_<reason>`."""
+        return self._counters.read()
 
     def sweep(self, budget: int) -> SweepReport:
         """Go on through the connections by about `budget` entries (2,048 take about 1 ms)."""
-        opened = self._count("counters", self._counter_names["connection_opened"])
-        removed = self._count("counters", self._counter_names["connection_removed"])
+        counts = self._counters.events()
         return self._sweep.slice(
             budget=budget,
             now_ns=time.monotonic_ns(),
-            held=opened - removed,
+            held=counts["connection_opened"] - counts["connection_removed"],
             timeouts=self._settings.timeouts,
         )
 
     def close(self) -> None:
         """Let go; programs, maps and links stay and work on."""
         self._opened.close()
-        self._pins.release()
+        if self._is_held:
+            self._pins.release()
+        self._is_held = False
 
     def remove(self) -> None:
-        """Take the programs off all interfaces and leave nothing behind."""
+        """Take the programs off all interfaces, leave nothing behind, and close; once only."""
+        if not self._is_held:
+            return
+        for ifindex in self._hooks.attached():
+            self._hooks.detach(ifindex)
         self._opened.close()
         self._pins.remove()
+        self._is_held = False
 
-    @cached_property
-    def _counter_names(self) -> dict[str, int]:
-        return enum_names(bpf.INCLUDE / "counters.h", "counter", "COUNTER_")
+    def _inherit_before(self) -> None:
+        """Have in our maps what programs of an earlier version work with, before ours do."""
+        ancestor = inherit.find_ancestor(self._pins)
+        if not inherit.is_complete(self._pins) and ancestor is not None:
+            inherit.copy(ancestor, self._maps)
+        inherit.complete(self._pins)
 
-    @cached_property
-    def _drop_names(self) -> dict[str, int]:
-        return enum_names(bpf.INCLUDE / "reasons.h", "drop_reason", "DROP_")
+    def _inherit_after(self) -> None:
+        """Bring what they left once ours have their places, and remove their version."""
+        ancestor = inherit.find_ancestor(self._pins)
+        if ancestor is not None:
+            inherit.bring_rest(
+                ancestor, self._maps, sweep_fd=self._programs["sweep"], cpus=self._cpus
+            )
+        for each in self._pins.earlier():
+            each.unpin()
 
     @property
     def _revision(self) -> int:
@@ -245,13 +272,9 @@ class Datapath:
         value["flags"] = layout.SETTING_PER_PACKET if self._settings.per_packet else 0
         syscall.update(self._maps["settings_map"], _FIRST, value.tobytes())
 
-    def _count(self, map_name: str, index: int) -> int:
-        per_cpu = syscall.lookup(self._maps[map_name], np.uint32(index).tobytes(), 8 * self._cpus)
-        return int(np.frombuffer(per_cpu, np.uint64).sum())
-
     def _table(self, name: str) -> Table:
-        _, key, value = pins.LAYOUTS[name]
-        return Table(name=name, fd=self._maps[name], key=key, value=value)
+        found = abi.layouts()[name]
+        return Table(name=name, fd=self._maps[name], key=found.key, value=found.value)
 
 
 def possible_cpus() -> int:

@@ -12,6 +12,8 @@ import numpy as np
 
 ENDPOINT_ENFORCE_INGRESS: Final = 0x01
 ENDPOINT_ENFORCE_EGRESS: Final = 0x02
+DEVICE_HOST: Final = 0x04
+DEVICE_NETWORK: Final = 0x08
 IPCACHE_FAMILY_BITS: Final = 32
 CONNECTION_REFUSED: Final = 0x02
 POLICY_EXACT_BITS: Final = 72
@@ -20,6 +22,7 @@ SETTING_PER_PACKET: Final = 0x01
 SWEEP_REPORT: Final = 1
 SWEEP_REMOVE: Final = 2
 SWEEP_EVICT: Final = 3
+SWEEP_ADD: Final = 4
 SWEEP_MAX_REQUESTS: Final = 32
 SWEEP_HEADER_BYTES: Final = 16
 
@@ -126,7 +129,13 @@ SETTINGS: Final = np.dtype([("report_interval_ns", "u8"), ("revision", "u4"), ("
 """struct settings"""
 
 SWEEP_REQUEST: Final = np.dtype(
-    [("key", CONNECTION_KEY), ("packets", "u8"), ("action", "u4"), ("pad", "u4")]
+    [
+        ("key", CONNECTION_KEY),
+        ("packets", "u8"),
+        ("bytes", "u8"),
+        ("action", "u4"),
+        ("side", "u4"),
+    ]
 )
 """struct sweep_request"""
 

@@ -67,7 +67,9 @@ class Sweep:
         reported = removed = kept = 0
         for start in range(0, len(chosen), layout.SWEEP_MAX_REQUESTS):
             rows = chosen[start : start + layout.SWEEP_MAX_REQUESTS]
-            verdict = self._run(_requests(keys[rows], values[rows], actions[rows]))
+            verdict = run_requests(
+                self._program_fd, _requests(keys[rows], values[rows], actions[rows])
+            )
             reported += verdict & 0xFF
             removed += verdict >> 8 & 0xFF
             kept += verdict >> 16 & 0xFF
@@ -95,10 +97,12 @@ class Sweep:
                 continue
             return keys[:count], values[:count]
 
-    def _run(self, requests: Records) -> int:
-        header = bytes(12) + _EXPERIMENTAL_ETHERTYPE
-        frame = header.ljust(layout.SWEEP_HEADER_BYTES, b"\0") + requests.tobytes()
-        return syscall.run_program(self._program_fd, frame).verdict
+
+def run_requests(program_fd: int, requests: Records) -> int:
+    """Hand up to SWEEP_MAX_REQUESTS to the sweep program: its verdict, see bpf/sweep.c."""
+    header = bytes(12) + _EXPERIMENTAL_ETHERTYPE
+    frame = header.ljust(layout.SWEEP_HEADER_BYTES, b"\0") + requests.tobytes()
+    return syscall.run_program(program_fd, frame).verdict
 
 
 def decide(keys: Records, values: Records, *, now_ns: int, timeouts: Timeouts) -> NDArray[np.uint8]:

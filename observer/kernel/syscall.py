@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SYS_BPF: Final = {"x86_64": 321, "aarch64": 280}
+_SYS_MEMBARRIER: Final = {"x86_64": 324, "aarch64": 283}
+_MEMBARRIER_GLOBAL: Final = 1
 _MAP_CREATE: Final = 0
 _MAP_LOOKUP: Final = 1
 _MAP_UPDATE: Final = 2
@@ -33,7 +35,9 @@ _MAP_DELETE_BATCH: Final = 27
 _LINK_CREATE: Final = 28
 _LINK_UPDATE: Final = 29
 _LINK_DETACH: Final = 34
+_BEFORE: Final = 8  # BPF_F_BEFORE
 
+_NO_EXIST: Final = 1
 _ATTR_BYTES: Final = 144
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -99,6 +103,18 @@ def update(map_fd: int, key: bytes, value: bytes) -> None:
     keys = ctypes.create_string_buffer(key, len(key))
     values = ctypes.create_string_buffer(value, len(value))
     _bpf(_MAP_UPDATE, struct.pack("=IIQQQ", map_fd, 0, _address(keys), _address(values), 0))
+
+
+def insert(map_fd: int, key: bytes, value: bytes) -> bool:
+    """Create one entry; False if there is one already, which stays as it is."""
+    keys = ctypes.create_string_buffer(key, len(key))
+    values = ctypes.create_string_buffer(value, len(value))
+    attributes = (map_fd, 0, _address(keys), _address(values), _NO_EXIST)
+    try:
+        _bpf(_MAP_UPDATE, struct.pack("=IIQQQ", *attributes))
+    except FileExistsError:
+        return False
+    return True
 
 
 def delete(map_fd: int, key: bytes) -> bool:
@@ -192,8 +208,13 @@ def _info(fd: int, size: int) -> bytes:
 
 
 def link_create(program_fd: int, ifindex: int, attach_type: int) -> int:
-    """Attach to an interface of the calling thread's network namespace: the link."""
-    return _bpf(_LINK_CREATE, struct.pack("=IIII", program_fd, ifindex, attach_type, 0))
+    """Attach to an interface of the calling thread's network namespace: the link.
+
+    Before all that are there: a program of others may end the packet's way through the hook.
+    """
+    # union bpf_attr: program, interface, type, flags, and of tcx the neighbour: none, the first
+    attributes = (program_fd, ifindex, attach_type, _BEFORE, 0, 0, 0)
+    return _bpf(_LINK_CREATE, struct.pack("=IIIIIIQ", *attributes))
 
 
 def link_update(link_fd: int, program_fd: int) -> None:
@@ -204,6 +225,13 @@ def link_update(link_fd: int, program_fd: int) -> None:
 def link_detach(link_fd: int) -> None:
     """Take a link's program off its interface."""
     _bpf(_LINK_DETACH, struct.pack("=I", link_fd))
+
+
+def wait_for_programs() -> None:
+    """Return when no run of a program is left that began before this call: an RCU grace period."""
+    number = _SYS_MEMBARRIER[platform.machine()]
+    if _libc.syscall(number, _MEMBARRIER_GLOBAL, 0, 0) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def run_program(

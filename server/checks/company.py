@@ -5,9 +5,8 @@ import socket
 from pathlib import Path
 from typing import Final
 
-from observer.kernel import pins
-from observer.kernel.cleanup import lock, node_folder
 from observer.kernel.errors import KernelError
+from observer.kernel.hold import hold, node_folder
 from observer.kernel.netns import inside
 from server.checks.finding import Finding, blocker, fine, warning
 from server.settings import Settings
@@ -42,35 +41,13 @@ def earlier_server(settings: Settings) -> Finding:
     folders = sorted(root.glob("v*"))
     if not folders:
         return fine(name, f"nothing left of node {settings.node_name}")
-    for folder in folders:
-        try:
-            os.close(lock(folder, node=settings.node_name))
-        except KernelError as error:
-            return blocker(name, str(error), "stop it, or choose another --node-name")
-    return _left(name, folders, settings)
-
-
-def _left(name: str, folders: list[Path], settings: Settings) -> Finding:
-    cleanup = f"hubble-server cleanup --node-name {settings.node_name} --bpffs {settings.bpffs}"
-    current = folders[0].with_name(f"v{pins.ABI}")
-    if current in folders:
-        try:
-            _check_layouts(current, node=settings.node_name)
-        except KernelError as error:
-            return blocker(name, str(error), cleanup)
-    others = ", ".join(folder.name for folder in folders if folder != current)
-    if others:
-        return warning(name, f"other versions: {others}: their programs run beside ours", cleanup)
-    count = len({pin.name.partition("-")[0] for pin in current.glob("links/*")})
-    return fine(name, f"{current}: programs on {count} interfaces will be taken over")
-
-
-def _check_layouts(folder: Path, *, node: str) -> None:
-    fd = lock(folder, node=node)
     try:
-        pins.check_layouts(pins.Pins(root=folder, lock_fd=fd))
-    finally:
-        os.close(fd)
+        os.close(hold(root, node=settings.node_name))
+    except KernelError as error:
+        return blocker(name, str(error), "stop it, or choose another --node-name")
+    count = len({pin.name.partition("-")[0] for pin in root.glob("*/links/*")})
+    names = ", ".join(folder.name for folder in folders)
+    return fine(name, f"{root}: {names}: programs on {count} interfaces will be taken over")
 
 
 def _agents() -> list[str]:

@@ -11,7 +11,7 @@ from observer.kernel.cleanup import Removed, remove_node
 from server.configure import resolve_flags
 from server.flags import setting_parser
 
-_KEYS: Final = ("node_name", "bpffs")
+_KEYS: Final = ("node_name", "bpffs", "netns")
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -26,8 +26,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     )
     flags = vars(parser.parse_args(argv))
     settings = resolve_flags(flags, environ, keys=_KEYS).settings
-    removed = remove_node(node=settings.node_name, bpffs=settings.bpffs)
-    if not removed.folders:
+    removed = remove_node(node=settings.node_name, bpffs=settings.bpffs, netns=settings.netns)
+    if not removed.folders and not removed.interfaces:
         print(f"node {settings.node_name}: nothing to remove below {settings.bpffs}")
         return 0
     print(f"node {settings.node_name}: {_told(removed)}")

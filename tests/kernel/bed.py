@@ -389,4 +389,8 @@ def make_bed(
             datapath.upsert_endpoint(pod.entry())
             datapath.attach(pod.ifindex)
         datapath.upsert_identities(identities)
-        yield Bed(datapath=datapath, node=node, a=a, b=b, rings=rings)
+        bed = Bed(datapath=datapath, node=node, a=a, b=b, rings=rings)
+        try:
+            yield bed
+        finally:
+            bed.datapath.remove()  # a test may have had another one take over

@@ -10,7 +10,7 @@ import pytest
 from observer.kernel import layout, syscall
 from observer.kernel.datapath import DatapathSettings
 from observer.kernel.rings import PerfRings, RingSettings
-from observer.kernel.sweep import _requests, decide
+from observer.kernel.sweep import _requests, decide, run_requests
 from policy.entries import Direction
 from tests.kernel.bed import OUTSIDE, OUTSIDE6, Bed, rule
 from tests.kernel.events import Event, read_event
@@ -232,7 +232,7 @@ def test_traffic_during_the_sweep_keeps_the_connection(bed: Bed) -> None:
         now_ns=time.monotonic_ns(),
         timeouts=DatapathSettings(other_idle_timeout_ns=0).timeouts,
     )
-    verdict = sweep._run(_requests(keys, values, actions))
+    verdict = run_requests(sweep._program_fd, _requests(keys, values, actions))
     assert verdict == 1 | 0 << 8 | 1 << 16
     assert len(bed.connections()) == 1
 

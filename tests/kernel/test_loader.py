@@ -4,7 +4,6 @@ import ctypes
 import errno
 import os
 import socket
-import struct
 import sys
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.kernel
 
 @pytest.fixture
 def node_name() -> str:
-    return f"lvt{os.getpid()}.load"
+    return f"lkt{os.getpid()}.load"
 
 
 def remove(node: str) -> None:
@@ -69,7 +68,7 @@ def test_takeover_keeps_endpoints_connections_and_links(bed: Bed) -> None:
 
 
 def test_one_process_at_a_time(bed: Bed) -> None:
-    with pytest.raises(KernelError, match=rf"another process serves node {bed.node}"):
+    with pytest.raises(KernelError, match=rf"process {os.getpid()} serves node {bed.node}"):
         Datapath.load(node=bed.node)
 
 
@@ -114,16 +113,6 @@ def test_the_bpffs_is_mounted_where_it_is_missing(tmp_path: Path, node_name: str
     finally:
         held.remove()
         ctypes.CDLL(None).umount2(os.fsencode(tmp_path / "bpf"), 2)
-
-
-def test_maps_of_another_version_are_refused(node_name: str) -> None:
-    held = pins.take(node=node_name, bpffs=pins.DEFAULT_BPFFS)
-    fd = syscall._bpf(0, struct.pack("=IIII", 2, 4, 24, 1))  # an array of 24 bytes
-    syscall.pin(fd, held.maps / "settings_map")
-    os.close(fd)
-    with pytest.raises(KernelError, match=r"settings_map: .* \(2, 4, 24\), need \(2, 4, 16\)"):
-        pins.check_layouts(held)
-    held.remove()
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "x" * 254])

@@ -1,0 +1,75 @@
+"""Who serves a node: the folder of its pins is the lock, one process at a time holds it.
+
+A child that pins there inherits the lock, so that what it does never mixes with the next server.
+Where a killed server's child is still being ended, one waits for it a moment.
+"""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+from observer.kernel.errors import KernelError
+
+PATIENCE_S: Final = 1.0
+"""Far more than the kernel needs to end a process in the middle of loading a program."""
+_PAUSE_S: Final = 0.02
+
+
+def node_folder(*, node: str, bpffs: Path) -> Path:
+    """Where the pins of a node stand; one folder a layout of maps below it."""
+    # bpffs keeps dots for itself, and no node name has a plus
+    return bpffs / "leavitt" / node.replace(".", "+")
+
+
+def hold(folder: Path, *, node: str, patience_s: float = 0.0) -> int:
+    """Hold a node's folder as a server does: the descriptor to close afterwards.
+
+    Raises:
+        KernelError: A process holds it; the message says which, where that can be seen.
+        FileNotFoundError: There is no such folder.
+    """
+    deadline_s = time.monotonic() + patience_s
+    while True:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(fd, folder):
+                return fd
+            # the one before us removed the folder while we opened it: this lock guards nothing
+        except BlockingIOError:
+            if time.monotonic() >= deadline_s:
+                raise KernelError(_refusal(fd, folder, node)) from None
+            time.sleep(_PAUSE_S)
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def _is_at(fd: int, folder: Path) -> bool:
+    try:
+        return folder.stat().st_ino == os.fstat(fd).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _refusal(fd: int, folder: Path, node: str) -> str:
+    holder = _holder(os.fstat(fd))
+    os.close(fd)
+    who = "another process" if holder is None else f"process {holder}"
+    return (
+        f"hold pins: {who} serves node {node}, stop it first, or choose another node name: {folder}"
+    )
+
+
+def _holder(folder: os.stat_result) -> int | None:
+    """Find who has the lock; None where /proc does not tell, as in a container."""
+    device = f"{os.major(folder.st_dev):02x}:{os.minor(folder.st_dev):02x}"
+    for line in Path("/proc/locks").read_text().splitlines():
+        # 1: FLOCK ADVISORY WRITE 123 00:1b:456 0 EOF
+        words = line.split()
+        if words[1] == "FLOCK" and words[5] == f"{device}:{folder.st_ino}" and words[4] != "0":
+            return int(words[4])
+    return None
