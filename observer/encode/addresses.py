@@ -78,9 +78,11 @@ class AddressPieces:
         xlated_ref: NDArray[np.int32],
     ) -> list[Piece]:
         """Return the pieces of Flow.IP for each row, in order; empty ones for rows without IP."""
-        sources, source_bytes = self._texts.take(source[:, 0], source[:, 1])
-        destinations, destination_bytes = self._texts.take(destination[:, 0], destination[:, 1])
-        encrypted = ((flags & _ENCRYPTED) != 0).astype(np.int32)
+        count = len(flags)
+        texts, text_bytes = self._texts.take(np.concatenate((source, destination)))
+        sources, source_bytes = texts[:count], text_bytes[:count]
+        destinations, destination_bytes = texts[count:], text_bytes[count:]
+        encrypted = ((flags & _ENCRYPTED) != 0).astype(np.int64)
         body_bytes = source_bytes + destination_bytes + (2 + _TAGS_BYTES)
         body_bytes += 2 * encrypted
         pieces = [(sources, source_bytes)]
@@ -90,10 +92,10 @@ class AddressPieces:
             pieces.append((translated, translated_bytes))
         number = body_bytes + _MAX_BODY_BYTES * (ip_version + _VERSIONS * encrypted)
         opening_bytes = 5 + 2 * encrypted
-        tags = np.empty(len(flags), object)
+        tags = np.empty(count, object)
         tags[:] = _DESTINATION_TAG
         pieces.insert(0, (self._openings.take(number), opening_bytes))
-        pieces.append((tags, np.ones(len(flags), np.int32)))
+        pieces.append((tags, np.ones(count, np.int64)))
         pieces.append((destinations, destination_bytes))
         _blank(pieces, ip_version == 0)
         return pieces

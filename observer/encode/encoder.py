@@ -114,7 +114,7 @@ class FlowEncoder:
 
     def _fragments(self, plan: Plan, columns: RowColumns, *, details: bool) -> list[Piece]:
         """Return all pieces but the head; traits first, since they close Flow.l4."""
-        pieces = [plan.traits.take(*pack(columns))]
+        pieces = [plan.traits.take(pack(columns))]
         if plan.wants("IP"):
             pieces += self._addresses.pieces(
                 source=columns("source_ip"),
@@ -126,11 +126,12 @@ class FlowEncoder:
         rare = RarePiece(len(columns.positions))
         for name, cache in plan.refs.items():
             refs = columns(name)
-            rows = np.flatnonzero(refs)
-            if cache.always or _RARE * len(rows) > len(refs):
+            count = np.count_nonzero(refs)
+            if cache.always or _RARE * count > len(refs):
                 pieces.append(cache.take(refs))
-            else:
-                rare.add(rows, cache.take(refs[rows]))
+            elif count:
+                rows = refs.nonzero()[0]
+                rare.add(rows, cache.take(refs.take(rows)))
         self._add_rare(rare, plan, columns)
         if rare.used:
             pieces.append(rare.piece)
@@ -139,26 +140,26 @@ class FlowEncoder:
         return pieces
 
     def _add_rare(self, rare: RarePiece, plan: Plan, columns: RowColumns) -> None:
-        rows = np.flatnonzero(columns("file"))
+        rows = columns("file").nonzero()[0]
         if plan.wants("file") and len(rows):
-            rare.add(rows, file_piece(columns("file")[rows], columns("line")[rows]))
-        rows = np.flatnonzero(columns("ip_trace_id"))
+            rare.add(rows, file_piece(columns("file").take(rows), columns("line").take(rows)))
+        rows = columns("ip_trace_id").nonzero()[0]
         if plan.wants("ip_trace_id") and len(rows):
-            rare.add(rows, ip_trace_id_piece(columns("ip_trace_id")[rows]))
-        rows = np.flatnonzero(columns("policies_ref"))
+            rare.add(rows, ip_trace_id_piece(columns("ip_trace_id").take(rows)))
+        rows = columns("policies_ref").nonzero()[0]
         if plan.policies and len(rows):
-            refs = columns("policies_ref")[rows]
-            outcomes = plan.policy_outcomes(columns("verdict")[rows], columns("direction")[rows])
-            for cache, which in outcomes:
+            refs = columns("policies_ref").take(rows)
+            verdict, direction = columns("verdict").take(rows), columns("direction").take(rows)
+            for cache, which in plan.policy_outcomes(verdict, direction):
                 rare.add(rows[which], cache.take(refs[which]))
-        rows = np.flatnonzero(columns("flags") & _DETAIL)
+        rows = (columns("flags") & _DETAIL).nonzero()[0]
         if len(rows):
             details = [self._table.details.get(n) for n in columns.positions[rows].tolist()]
             rare.add(rows, listed_piece([plan.detail_fragment(detail_flow(d)) for d in details]))
 
     def _head_rows(self, plan: Plan, columns: RowColumns, pieces: list[Piece]) -> HeadRows:
         l4_kind = columns("l4_kind")
-        flags_bytes = _FLAGS_BYTES[columns("tcp_flags") & _TCP_FLAGS]
+        flags_bytes = _FLAGS_BYTES.take(columns("tcp_flags") & _TCP_FLAGS)
         flags_bytes *= (l4_kind == _TCP) & SAW_SEGMENT.take(columns("kind"))
         total = np.zeros(len(l4_kind), np.int64)
         for _, lengths in pieces:
@@ -177,7 +178,7 @@ class FlowEncoder:
         )
 
     def _replace_lost(self, joined: NDArray[Any], columns: RowColumns) -> None:
-        for row in np.flatnonzero(columns("kind") == _LOST).tolist():
+        for row in (columns("kind") == _LOST).nonzero()[0].tolist():
             detail = self._table.details.get(int(columns.positions[row]))
             joined[row] = b""
             if isinstance(detail, LostEvents):

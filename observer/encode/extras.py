@@ -5,6 +5,7 @@ detail holds (tunnel, socket), and our own leavitt.FlowDetails for clients that 
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from api.proto.leavitt.flow_details_pb2 import FlowDetails
 from observer.encode.addresses import Piece
 from observer.encode.sources import source_file
-from observer.encode.varint import UINT32_BYTES, UINT64_BYTES, length_field, write_varints
+from observer.encode.varint import UINT32_BYTES, UINT64_BYTES, length_field, varint, write_varints
 
 _UINT16_BYTES: Final = 3
 _DETAILS: Final = (
@@ -24,7 +25,6 @@ _DETAILS: Final = (
     ("vlan_id", _UINT16_BYTES),
 )
 """Columns and widths of their varints, in the order of FlowDetails' fields."""
-_OPEN_LINE: Final = b"\x10" + bytes(_UINT16_BYTES)
 _TYPE_URL: Final = f"type.googleapis.com/{FlowDetails.DESCRIPTOR.full_name}".encode()
 
 
@@ -34,7 +34,7 @@ class RarePiece:
     def __init__(self, count: int) -> None:
         self._fragments = np.empty(count, object)
         self._fragments[:] = b""
-        self._lengths = np.zeros(count, np.int32)
+        self._lengths = np.zeros(count, np.int64)
         self.used = False
 
     def add(self, rows: NDArray[np.intp], piece: Piece) -> None:
@@ -54,7 +54,7 @@ def listed_piece(fragments: list[bytes]) -> Piece:
     """Return fragments as a piece."""
     objects = np.empty(len(fragments), object)
     objects[:] = fragments
-    return objects, np.fromiter(map(len, fragments), np.int32, len(fragments))
+    return objects, np.fromiter(map(len, fragments), np.int64, len(fragments))
 
 
 def _fixed_piece(matrix: NDArray[np.uint8]) -> Piece:
@@ -62,23 +62,19 @@ def _fixed_piece(matrix: NDArray[np.uint8]) -> Piece:
     count, width = matrix.shape
     fragments = np.empty(count, object)
     fragments[:] = matrix.view(f"V{width}")[:, 0].tolist()
-    return fragments, np.full(count, width, np.int32)
+    return fragments, np.full(count, width, np.int64)
 
 
 def file_piece(files: NDArray[np.uint8], lines: NDArray[np.uint16]) -> Piece:
     """Encode Flow.file from numbers of files and lines, (n,) each."""
-    digits = np.empty((len(files), _UINT16_BYTES), np.uint8)
-    write_varints(digits, lines)
-    tails: list[bytes] = digits.view(f"V{_UINT16_BYTES}")[:, 0].tolist()
-    numbers = files.tolist()
-    heads = {number: _file_head(number) for number in set(numbers)}
-    return listed_piece([heads[number] + tail for number, tail in zip(numbers, tails, strict=True)])
+    return listed_piece(list(map(_file_field, files.tolist(), lines.tolist())))
 
 
-def _file_head(number: int) -> bytes:
-    """Return FileInfo up to the tag of its line."""
-    field = length_field(38, length_field(1, source_file(number).encode()) + _OPEN_LINE)
-    return field[:-_UINT16_BYTES]
+@lru_cache(maxsize=4_096)
+def _file_field(number: int, line: int) -> bytes:
+    """Encode a place in the source; there are few of them."""
+    info = length_field(1, source_file(number).encode())
+    return length_field(38, info + (b"\x10" + varint(line) if line else b""))
 
 
 def ip_trace_id_piece(ids: NDArray[np.uint64]) -> Piece:

@@ -110,7 +110,7 @@ class HeadLayout:
         """Return the head of each row."""
         whole = (rows.l4_kind != _NO_L4) & (rows.l4_kind != _IGMP)
         whole &= rows.has_ethernet
-        cut = np.flatnonzero(~whole)
+        cut = (~whole).nonzero()[0]
         matrix = np.empty((len(whole), self._width), np.uint8)
         matrix[:] = self._template
         self._write_lengths(matrix, rows, cut)
@@ -144,7 +144,7 @@ class HeadLayout:
                 flow[row] -= self._l4 - self._ethernet
             flow[row] -= self._width - self._l4_stop(int(rows.l4_kind[row]))
         message = flow + (self._flow - _PREFIX_BYTES)
-        matrix[:, 1:_PREFIX_BYTES] = message.astype(">u4").view(np.uint8).reshape(-1, 4)
+        matrix[:, 1:_PREFIX_BYTES].view(">u4")[:, 0] = message
         length = matrix[:, self._flow - _FLOW_LENGTH_BYTES : self._flow]
         write_varints(length, flow.astype(np.uint32))
 

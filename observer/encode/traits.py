@@ -33,6 +33,7 @@ _BYTES: Final = (
     "match_type",
     "trace_reason",
 )
+_WORD_BYTES: Final = 8
 _NUMBERS: Final = np.arange(256)
 _IS_TYPED: Final = np.isin(_NUMBERS, (L4Kind.ICMPV4, L4Kind.ICMPV6, L4Kind.VRRP, L4Kind.IGMP))
 """By l4_kind: whether the ports are a type and a code."""
@@ -50,23 +51,24 @@ _TO_ENDPOINT: Final = int(TraceObservationPoint.TO_ENDPOINT)
 Columns = Callable[[str], NDArray[Any]]
 
 
-def pack(column: Columns) -> tuple[NDArray[U64], NDArray[U64]]:
-    """Return the keys of rows as two columns of words, uint64 (n,) each."""
+def pack(column: Columns) -> NDArray[U64]:
+    """Return the keys of rows, uint64 (n, 2)."""
     l4_kind = column("l4_kind")
-    low = np.empty((len(l4_kind), len(_BYTES)), np.uint8)
+    keys = np.empty((len(l4_kind), 2 * _WORD_BYTES), np.uint8)
     for index, name in enumerate(_BYTES):
-        low[:, index] = column(name).view(np.uint8)
-    low[:, _REPLY_INDEX] += 1
-    high = np.empty((len(l4_kind), 4), np.uint16)
+        keys[:, index] = column(name).view(np.uint8)
+    keys[:, _REPLY_INDEX] += 1
+    high = keys.view(np.uint16)[:, _WORD_BYTES // 2 :]
     high[:, 0] = column("tcp_flags")
-    typed = _IS_TYPED.take(l4_kind)
-    if typed.any():
-        codes = (column("source_port") << 8) | (column("destination_port") & 0xFF)
-        high[typed, 0] = codes[typed]
+    typed = _IS_TYPED.take(l4_kind).nonzero()[0]
+    if len(typed):
+        codes = column("destination_port").take(typed) & 0xFF
+        high[typed, 0] = column("source_port").take(typed) << 8 | codes
     high[:, 1] = column("proxy_port")
-    high[:, 2] = column("ip_version").astype(np.uint16) << 8 | l4_kind
+    keys[:, 12] = l4_kind
+    keys[:, 13] = column("ip_version")
     high[:, 3] = 0
-    return low.view("<u8")[:, 0], high.view("<u8")[:, 0]
+    return keys.view("<u8")
 
 
 class Traits(NamedTuple):

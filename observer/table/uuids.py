@@ -18,7 +18,11 @@ _SHIFT: Final = 30  # half of the width: x ^= x >> 30 is its own inverse
 _VERSION: Final = U64(0x4000)
 _VARIANT: Final = U64(1 << 63)
 _TEXT_BYTES: Final = 36
-_DASHES: Final = (8, 13, 18, 23)
+_DASH: Final = ord("-")
+_QUAD: Final = "V4"
+"""Four digits: NumPy copies few wide elements faster than many narrow ones."""
+_GROUPS: Final = ((0, 0, 2), (9, 2, 3), (14, 3, 4), (19, 4, 5), (24, 5, 8))
+"""Of a uuid's text: where each begins, and which quads of the digits it holds."""
 
 _HEX: Final = np.frombuffer(b"".join(b"%02x" % i for i in range(256)), np.uint16)
 
@@ -40,13 +44,10 @@ class RowUuids:
         raw = np.empty((len(positions), 2), ">u8")
         raw[:, 0] = high
         raw[:, 1] = low
-        digits = _HEX[raw.view(np.uint8)].view(np.uint8)
-        text = np.empty((len(positions), _TEXT_BYTES), np.uint8)
-        text[:, _DASHES] = ord("-")
-        start = 0
-        for at, stop in zip((0, 9, 14, 19, 24), (*_DASHES, _TEXT_BYTES), strict=True):
-            text[:, at:stop] = digits[:, start : start + stop - at]
-            start += stop - at
+        digits = _HEX.take(raw.view(np.uint8)).view(_QUAD)
+        text = np.full((len(positions), _TEXT_BYTES), _DASH, np.uint8)
+        for at, start, stop in _GROUPS:
+            text[:, at : at + 4 * (stop - start)].view(_QUAD)[:] = digits[:, start:stop]
         return text
 
     def position(self, text: str) -> int | None:
