@@ -26,6 +26,7 @@ from lab.readiness import wait_ready
 from lab.runs import BPFFS, Run, require_root
 from lab.topology import build_topology
 from lab.wiring import plan
+from observer.kernel.hold import node_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -177,7 +178,8 @@ def build(file: Path, run: Run, *, plain: bool, bpffs: Path = BPFFS) -> Lab:
     run.remove()
     lab = Lab(run, topology)
     try:
-        run.begin([] if plain else [bpffs / "leavitt" / node.name for node in topology.nodes])
+        servers = [] if plain else topology.nodes
+        run.begin([node_folder(node=node.name, bpffs=bpffs) for node in servers])
         publish(file, lab)
         apply(plan(topology, plain=plain))
         write_pod_files(topology, read_objects(file), run)

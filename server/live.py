@@ -12,7 +12,8 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, aclosing, closing
 from typing import Final
 
-from observer.kernel.datapath import Datapath, DatapathSettings
+from observer.kernel.counters import EventAccounts
+from observer.kernel.datapath import Attach, Datapath, DatapathSettings
 from observer.kernel.recording import RecordedChange, Recorder
 from observer.kernel.rings import PerfRings, RingSettings
 from server.cluster.folder import StateFolder
@@ -46,6 +47,9 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
         # in a thread, since it waits for the compiler; clients are answered meanwhile
         datapath = await asyncio.to_thread(_load, settings)
         opened.enter_context(closing(datapath))
+        # what nobody read is counted before anybody reads
+        accounts = datapath.accounts
+        reports = LossReports(table=node.table, ledger=node.ledger, accounts=accounts)
         rings = opened.enter_context(closing(_open_rings(settings, datapath)))
         interfaces = opened.enter_context(closing(NodeInterfaces(settings.netns)))
         state = ClusterState()
@@ -57,9 +61,8 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
             datapath=datapath,
             interfaces=interfaces,
         )
-        reports = LossReports(table=node.table, ledger=node.ledger, counters=datapath.counters)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_read(rings, node, recorder))
+            tasks.create_task(_read(rings, node, recorder, accounts))
             tasks.create_task(_follow(settings, state, manager, recorder))
             tasks.create_task(manager.run())
             tasks.create_task(_sweep(datapath, settings.report_interval / _SWEEPS_PER_REPORT))
@@ -69,19 +72,17 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
 
 
 def _load(settings: Settings) -> Datapath:
-    datapath = Datapath.load(
+    return Datapath.load(
         node=settings.node_name,
         bpffs=settings.bpffs,
         netns=settings.netns,
         conntrack_entries=settings.connections,
-    )
-    datapath.configure(
-        DatapathSettings(
+        attach=Attach(settings.attach),
+        settings=DatapathSettings(
             per_packet=settings.per_packet,
             report_interval_ns=round(settings.report_interval * 1e9),
-        )
+        ),
     )
-    return datapath
 
 
 def _open_rings(settings: Settings, datapath: Datapath) -> PerfRings:
@@ -90,10 +91,13 @@ def _open_rings(settings: Settings, datapath: Datapath) -> PerfRings:
     )
 
 
-async def _read(rings: PerfRings, node: Node, recorder: Recorder | None) -> None:
+async def _read(
+    rings: PerfRings, node: Node, recorder: Recorder | None, accounts: EventAccounts
+) -> None:
     async with aclosing(rings.batches()) as batches:
         async for batch in batches:
             node.pipeline.feed(batch)
+            accounts.told(len(batch) + sum(lost.count for lost in batch.lost))
             if recorder is not None:
                 recorder.batch(batch)
 

@@ -1,15 +1,17 @@
 """Losses that no batch carries, told in the stream.
 
-Samples that could not be decoded, and events that the programs could not write because no ring was
-open. The rings' own losses come with their batches; these are looked up once a second, and what is
-new becomes one row of kind LOST per stage.
+Samples that could not be decoded, events that the programs could not write because no ring was
+open, and, at the start, what no server before this one told: it was killed before it read them, or
+none was there. The rings' own losses come with their batches; these are looked up once a second,
+and what is new becomes one row of kind LOST per stage.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from observer.entities import LostEvents
+from observer.kernel.counters import Untold
 from observer.ledger import Ledger, Stage
 from observer.table.ring import FlowTable
 
@@ -17,7 +19,20 @@ _UNKNOWN_SOURCE: Final = 0  # flow.LostEventSource
 _PERF_EVENT_RING_BUFFER: Final = 1
 
 NOT_READ: Final = "no ring open"
-_NOT_READ_COUNTERS: Final = ("unread_drop", "unread_trace", "unread_verdict")
+BEFORE_START: Final = "not read before this start"
+
+
+class Accounts(Protocol):
+    """Of the programs' events: observer.kernel.counters.EventAccounts."""
+
+    def told(self, count: int) -> None:
+        """So many more have become rows, or lost ones."""
+
+    def untold(self) -> Untold:
+        """What no earlier process told; asked once, before rings are open."""
+
+    def unread(self) -> int:
+        """Events since the last call that found no ring open."""
 
 
 class LossReports:
@@ -28,42 +43,49 @@ class LossReports:
         *,
         table: FlowTable,
         ledger: Ledger,
-        counters: Callable[[], Mapping[str, int]] | None,
+        accounts: Accounts | None,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """Take what is watched; events unread before this start count as well.
+        """Take what is watched, and tell what is untold from before: rings must not be open yet.
 
         Args:
             table: where the rows go.
             ledger: has the decoder's losses, gets the programs'.
-            counters: the datapath's counters; None in a replay.
+            accounts: of the datapath's events; None in a replay.
             wall_ns: time of the rows.
         """
         self._table = table
         self._ledger = ledger
-        self._counters = counters
+        self._accounts = accounts
         self._wall_ns = wall_ns
-        self._told = {Stage.DECODE: 0, Stage.RING: 0}
+        self._decode_told = 0
         self._last_ns = wall_ns()
+        if accounts is not None:
+            before = accounts.untold()
+            self._tell_events(accounts, before.count, BEFORE_START, before.since_wall_ns)
 
     def report(self) -> None:
         """Append a row for each stage that lost something since the last call."""
-        now_ns = self._wall_ns()
         decoded = self._ledger.total(Stage.DECODE)
-        self._tell(Stage.DECODE, decoded, _UNKNOWN_SOURCE, now_ns)
-        if self._counters is not None:
-            counters = self._counters()
-            unread = sum(counters[name] for name in _NOT_READ_COUNTERS)
-            self._ledger.count(Stage.RING, NOT_READ, unread - self._told[Stage.RING])
-            self._tell(Stage.RING, unread, _PERF_EVENT_RING_BUFFER, now_ns)
-        self._last_ns = now_ns
+        self._tell(decoded - self._decode_told, _UNKNOWN_SOURCE, self._last_ns)
+        self._decode_told = decoded
+        if self._accounts is not None:
+            self._tell_events(self._accounts, self._accounts.unread(), NOT_READ, self._last_ns)
+        self._last_ns = self._wall_ns()
 
-    def _tell(self, stage: Stage, total: int, source: int, now_ns: int) -> None:
-        new = total - self._told[stage]
-        if new <= 0:
+    def _tell_events(
+        self, accounts: Accounts, count: int, reason: str, since_ns: int | None
+    ) -> None:
+        """Told means told: the row is there before it is noted, and nobody reads in between."""
+        if count <= 0:
             return
-        self._told[stage] = total
-        lost = LostEvents(
-            source=source, count=new, cpu=None, first_ns=self._last_ns, last_ns=now_ns
-        )
+        self._ledger.count(Stage.RING, reason, count)
+        self._tell(count, _PERF_EVENT_RING_BUFFER, since_ns)
+        accounts.told(count)
+
+    def _tell(self, count: int, source: int, since_ns: int | None) -> None:
+        if count <= 0:
+            return
+        now_ns = self._wall_ns()
+        lost = LostEvents(source=source, count=count, cpu=None, first_ns=since_ns, last_ns=now_ns)
         self._table.append_lost(lost, now_ns)

@@ -60,7 +60,7 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
             await manager.reconcile()
             changed = False
         node.pipeline.feed(item)
-    LossReports(table=node.table, ledger=node.ledger, counters=None).report()
+    LossReports(table=node.table, ledger=node.ledger, accounts=None).report()
     logger.info("replayed rows=%d", node.table.statistics().rows)
     if settings.speed is None:
         on_ready()

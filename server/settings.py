@@ -84,6 +84,13 @@ class Settings:
     bpffs: Annotated[
         Path, Setting(parse.path, "BPF file system for pins; the server mounts it if it is missing")
     ] = Path("/sys/fs/bpf")
+    attach: Annotated[
+        str,
+        Setting(
+            parse.word("auto", "tcx", "clsact"),
+            "how programs are put on interfaces: tcx, clsact before Linux 6.6; auto: what there is",
+        ),
+    ] = "auto"
     ring_bytes: Annotated[
         int | None,
         Setting(
@@ -121,7 +128,7 @@ GROUPS = {
     "Node": ("node_name", "cluster_name", "state", "netns"),
     "Serve": ("listen_address", "socket_path", "shutdown_grace"),
     "Flows": ("event_buffer_capacity", "report_interval", "per_packet"),
-    "Kernel": ("bpffs", "ring_bytes", "connections"),
+    "Kernel": ("bpffs", "attach", "ring_bytes", "connections"),
     "Recordings": ("record", "replay", "speed"),
     "Logs": ("log_level",),
 }
