@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from h2 import events
 from h2.exceptions import ProtocolError
 
-from api.lane.guard import CANCEL, PeerRefusedError, Refusal
+from api.lane.guard import CANCEL, NO_ERROR, REFUSED_STREAM, PeerRefusedError, Refusal
 from api.lane.h2state import H2State
 from api.lane.intake import Intake, Kind
-from api.lane.status import Code, RpcError, code_of_reset
+from api.lane.keepalive import Keepalive
+from api.lane.status import Code, RpcError, UnprocessedError, code_of_reset
 from api.lane.wire import PREFACE, data_frames, frame_head
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 _GOAWAY = struct.Struct(">II")
 MAX_STREAM_ID = 2**31 - 1
+_DRAIN_PAYLOAD = b"lane-rtt"
+_DEAD = "keepalive ping failed to receive ACK within timeout"
 _RESET_NAMES = (
     "NO_ERROR",
     "PROTOCOL_ERROR",
@@ -71,10 +74,13 @@ class Connection(asyncio.Protocol):
         self.limits = limits
         self.streams: dict[int, Stream] = {}
         self.closed = False
+        self.end_reason = ""
         self.draining = False
-        self._paused = False
         self._loop = asyncio.get_running_loop()
+        self.heard_at = self._loop.time()
+        self._paused = False
         self._timer: asyncio.TimerHandle | None = None
+        self._keepalive: Keepalive | None = None
         self._transport: asyncio.Transport
         self._h2 = H2State(client_side=self.client_side, limits=limits)
         preface = b"" if self.client_side else PREFACE
@@ -105,6 +111,7 @@ class Connection(asyncio.Protocol):
         """
         if self.closed:
             return
+        self.heard_at = self._loop.time()
         try:
             self._intake.feed(data)
         except PeerRefusedError as refused:
@@ -132,7 +139,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what is left."""
-        self._finish("EOF" if exc is None else str(exc))
+        self._finish("EOF" if exc is None else str(exc) or type(exc).__name__)
         if self._timer is not None:
             self._timer.cancel()
         self.on_lost()
@@ -145,14 +152,21 @@ class Connection(asyncio.Protocol):
     def on_ready(self) -> None:
         """Note that the peer's first SETTINGS came."""
 
-    def on_ping_ack(self) -> None:
-        """Note the answer to our PING."""
+    def on_drain_ack(self) -> None:
+        """Note that the peer has seen all that we sent before :meth:`ask_to_drain`'s PING."""
+
+    def wants_keepalive(self) -> bool:
+        """Return whether a silent peer shall be asked for life."""
+        return True
 
     def on_refused(self, reason: Refusal) -> None:
         """Count a peer, or a stream, that was turned away."""
 
     def on_lost(self) -> None:
         """Note that the socket is closed."""
+
+    def on_ping(self) -> None:
+        """Judge a PING of the peer (servers do)."""
 
     # FrameSink: what Intake found.
 
@@ -180,7 +194,7 @@ class Connection(asyncio.Protocol):
         reason = f"received GOAWAY {error_code_name(error_code)} {debug.decode('latin-1')!r}"
         for stream in list(self.streams.values()):
             if self.client_side and stream.stream_id > last_stream_id:
-                stream.fail(RpcError(Code.UNAVAILABLE, reason))
+                self._fail(stream, UnprocessedError(Code.UNAVAILABLE, reason))
         self.close_if_drained()
 
     def on_frames(self, data: bytes) -> None:
@@ -200,8 +214,8 @@ class Connection(asyncio.Protocol):
                 self._window_grew(stream_id)
             case events.RemoteSettingsChanged():
                 self._settings_received()
-            case events.PingAckReceived():
-                self.on_ping_ack()
+            case events.PingAckReceived(ping_data=data) if data == _DRAIN_PAYLOAD:
+                self.on_drain_ack()
             case (
                 events.ResponseReceived(stream_id=int(stream_id))
                 | events.TrailersReceived(stream_id=int(stream_id))
@@ -231,12 +245,20 @@ class Connection(asyncio.Protocol):
 
     def _reset_received(self, stream_id: int, error_code: int) -> None:
         stream = self.streams.get(stream_id)
-        # NO_ERROR after a whole answer says only: do not send the rest of your request.
-        if stream is None or (self.client_side and stream.ended):
+        if stream is None:
             return
         name = error_code_name(error_code)
         text = f"stream terminated by RST_STREAM with error code: {name}"
-        stream.fail(RpcError(code_of_reset(error_code), text))
+        kind = UnprocessedError if error_code == REFUSED_STREAM else RpcError
+        self._fail(stream, kind(code_of_reset(error_code), text))
+
+    def _fail(self, stream: Stream, error: RpcError) -> None:
+        """End a call with an error, unless its whole answer is here.
+
+        NO_ERROR after it says only: do not send the rest of your request.
+        """
+        if not (self.client_side and stream.ended):
+            stream.fail(error)
 
     def _window_grew(self, stream_id: int) -> None:
         if not stream_id:
@@ -249,8 +271,19 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self._start_keepalive()
         self._window_grew(0)
         self.on_ready()
+
+    def _start_keepalive(self) -> None:
+        if self.limits.keepalive_s is not None:
+            self._keepalive = Keepalive(
+                self,
+                silence_s=self.limits.keepalive_s,
+                timeout_s=self.limits.keepalive_timeout_s,
+                loop=self._loop,
+            )
+            self._keepalive.start()
 
     # StreamOwner: what streams need.
 
@@ -301,16 +334,28 @@ class Connection(asyncio.Protocol):
     def close_if_drained(self) -> None:
         """Close a draining connection whose last call has ended."""
         if self.draining and not self.streams:
-            self._finish("drained")
+            self.close("drained")
 
     def close(self, reason: str) -> None:
-        """End all calls with UNAVAILABLE and close."""
-        self._finish(reason)
+        """End all calls with UNAVAILABLE and close; a server lets the client read to the end."""
+        self._finish(reason, linger=not self.client_side)
 
-    def ping(self) -> None:
-        """Send a PING; ``on_ping_ack`` follows."""
-        self._h2.ping(b"lane-rtt")
-        self._flush()
+    def ping(self, payload: bytes) -> None:
+        """Send a PING with 8 bytes."""
+        if not self.closed:
+            self._h2.ping(payload)
+            self._flush()
+
+    def on_dead(self) -> None:
+        """End a connection whose peer is gone; there is nobody to flush anything for."""
+        self.on_refused(Refusal.KEEPALIVE)
+        self._finish(_DEAD, error=RpcError(Code.UNAVAILABLE, _DEAD))
+        self._transport.abort()
+
+    def ask_to_drain(self, debug: str) -> None:
+        """Ask the peer to open no more streams; ``on_drain_ack`` follows a round trip later."""
+        self.write_goaway(MAX_STREAM_ID, NO_ERROR, debug.encode())
+        self.ping(_DRAIN_PAYLOAD)
 
     def write_goaway(self, last_stream_id: int, error_code: int, debug: bytes = b"") -> None:
         """Write GOAWAY past h2, for which the connection would end with it."""
@@ -339,17 +384,26 @@ class Connection(asyncio.Protocol):
             self.write_goaway(self._h2.highest_inbound_stream_id, error_code, reason.encode()[:128])
             self._finish(reason)
 
-    def _finish(self, reason: str) -> None:
-        """End all streams and close the transport; the second time nothing happens."""
+    def _finish(self, reason: str, *, error: RpcError | None = None, linger: bool = False) -> None:
+        """End all streams and close the transport; the second time nothing happens.
+
+        The kernel resets a socket that is closed with unread bytes, and the peer then loses what
+        it had not read yet. Lingering, we say that this was all, and read until the peer hangs up.
+        """
         if self.closed:
             return
         self.closed = True
+        self.end_reason = reason
         if self._timer is not None:
             self._timer.cancel()
+        if self._keepalive is not None:
+            self._keepalive.stop()
+        text = f"error reading from {self.peer_role}: {reason}"
         for stream in list(self.streams.values()):
-            stream.fail(
-                RpcError(Code.UNAVAILABLE, f"error reading from {self.peer_role}: {reason}")
-            )
-        self._transport.close()
+            self._fail(stream, error or RpcError(Code.UNAVAILABLE, text))
+        if not linger:
+            self._transport.close()
+        elif self._transport.can_write_eof():
+            self._transport.write_eof()
         # A peer that does not read would keep a closing transport for ever.
         self._timer = self._loop.call_later(self.limits.close_s, self._transport.abort)

@@ -13,16 +13,20 @@ import ssl
 from functools import partial
 from typing import TYPE_CHECKING
 
+from h2 import events
+
 from api.lane.address import TcpAddress, UnixAddress
 from api.lane.conn import Connection
-from api.lane.guard import Refusal
-from api.lane.status import Code, RpcError
+from api.lane.guard import ENHANCE_YOUR_CALM, NO_ERROR, Refusal
+from api.lane.status import Code, RpcError, UnprocessedError
 from api.lane.stream import Wakeup
+from api.lane.tls import context_of
 
 if TYPE_CHECKING:
     from api.lane.address import Address
     from api.lane.limits import Limits
     from api.lane.stream import Stream
+    from api.lane.tls import TlsSource
 
 _DIALING = "transport: Error while dialing"
 _HANDSHAKE = "transport: authentication handshake failed"
@@ -40,6 +44,7 @@ class ClientConnection(Connection):
         self._settled: asyncio.Future[None] = self._loop.create_future()
         self._slot_waiters: list[Wakeup] = []
         self._refusal: Refusal | None = None
+        self.pinged_too_often = False
 
     @property
     def usable(self) -> bool:
@@ -60,7 +65,7 @@ class ClientConnection(Connection):
         The id must be used before anything is awaited.
 
         Raises:
-            RpcError: UNAVAILABLE, the connection ended.
+            UnprocessedError: UNAVAILABLE, the connection ended.
         """
         while self.usable and not self._h2.has_free_stream:
             waiter = Wakeup()
@@ -70,8 +75,20 @@ class ClientConnection(Connection):
             finally:
                 self._slot_waiters.remove(waiter)
         if not self.usable:
-            raise RpcError(Code.UNAVAILABLE, "the connection is draining")
+            raise UnprocessedError(Code.UNAVAILABLE, "the connection is draining")
         return self._h2.get_next_available_stream_id()
+
+    def wants_keepalive(self) -> bool:
+        """Return whether a silent server shall be asked for life: with calls, or if told so."""
+        return bool(self.streams) or self.limits.keepalive_without_calls
+
+    def on_goaway(self, last_stream_id: int, error_code: int, debug: bytes) -> None:
+        """Open no more streams here, and note what the server thinks of our keepalive."""
+        if error_code == ENHANCE_YOUR_CALM and debug == b"too_many_pings":
+            self.pinged_too_often = True
+        super().on_goaway(last_stream_id, error_code, debug)
+        # Those who wait for a free stream go elsewhere.
+        self._notify_slots()
 
     def forget(self, stream: Stream) -> None:
         """Drop a stream and let the next call in."""
@@ -97,10 +114,16 @@ class ClientConnection(Connection):
         """Keep the reason, for the error of those who wait."""
         self._refusal = reason
 
+    def _part_received(self, stream: Stream, event: events.Event) -> None:
+        """Take a part of the answer; after the last one the rest of the request is of no use."""
+        super()._part_received(stream, event)
+        if isinstance(event, events.StreamEnded):
+            self.reset(stream.stream_id, NO_ERROR)
+
     def _early_end(self) -> str:
         match self._refusal:
             case None:
-                return "error reading server preface: EOF"
+                return f"error reading server preface: {self.end_reason}"
             case Refusal.ALPN:
                 return f"{_HANDSHAKE}: cannot check peer: missing selected ALPN property"
             case _:
@@ -121,7 +144,7 @@ async def dial(
     *,
     limits: Limits,
     timeout_s: float,
-    tls: ssl.SSLContext | None,
+    tls: ssl.SSLContext | TlsSource | None,
     server_name: str | None,
 ) -> ClientConnection:
     """Return a connection to an address that is ready for calls.
@@ -131,11 +154,12 @@ async def dial(
     Raises:
         RpcError: UNAVAILABLE, with the reason and the address that was tried last.
     """
+    context = None if tls is None else context_of(tls)
     try:
         async with asyncio.timeout(timeout_s):
             if isinstance(address, UnixAddress):
-                return await _dial_unix(address, limits, tls, server_name)
-            return await _dial_tcp(address, limits, tls, server_name)
+                return await _dial_unix(address, limits, context, server_name)
+            return await _dial_tcp(address, limits, context, server_name)
     except TimeoutError:
         raise connection_error(f"{_DIALING}: dial {_shown(address)}: i/o timeout") from None
 

@@ -24,7 +24,11 @@ class Refusal(StrEnum):
     CONTROL_FLOOD = "control_flood"
     WINDOW_FLOOD = "window_flood"
     RESET_FLOOD = "reset_flood"
+    TOO_MANY_PINGS = "too_many_pings"
     BACKLOG = "backlog"
+    CONNECTION_LIMIT = "connection_limit"
+    TLS_HANDSHAKE = "tls_handshake"
+    KEEPALIVE = "keepalive"
     STREAM_LIMIT = "stream_limit"
     DRAINING = "draining"
 
@@ -72,3 +76,41 @@ class RateGuard:
         self._count += 1
         if self._count > self._limit:
             raise PeerRefusedError(self._reason, ENHANCE_YOUR_CALM)
+
+
+class PingGuard:
+    """Tells a client's keepalive from a flood of PING, by gRPC's rule of strikes.
+
+    A PING too soon after the last one is a strike; what we send in between forgives all, since
+    clients measure the path by a PING for each burst of data.
+    """
+
+    __slots__ = ("_clock", "_forgiven", "_interval_s", "_last", "_max_strikes", "_strikes")
+
+    def __init__(self, *, interval_s: float, max_strikes: int, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._interval_s = interval_s
+        self._max_strikes = max_strikes
+        self._last = -interval_s
+        self._strikes = 0
+        self._forgiven = True
+
+    def forgive(self) -> None:
+        """Note that DATA or HEADERS went to the client."""
+        self._forgiven = True
+
+    def count(self) -> None:
+        """Count one PING.
+
+        Raises:
+            PeerRefusedError: one strike too many.
+        """
+        now = self._clock()
+        if self._forgiven:
+            self._strikes = 0
+        elif now - self._last < self._interval_s:
+            self._strikes += 1
+        self._forgiven = False
+        self._last = now
+        if self._strikes > self._max_strikes:
+            raise PeerRefusedError(Refusal.TOO_MANY_PINGS, ENHANCE_YOUR_CALM)

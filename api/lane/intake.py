@@ -5,6 +5,7 @@ In come the bytes of one connection as the socket gave them; out go, in the orde
     DATA, plain           -> sink.on_data     payloads of a run of frames
     WINDOW_UPDATE         -> sink.on_window
     GOAWAY                -> sink.on_goaway   (h2 would close the connection on any GOAWAY)
+    PING that asks        -> sink.on_ping     to be judged, and then to h2, which answers
     unknown types         -> nothing, but counted
     all else, untouched   -> sink.on_frames   for h2: HEADERS, SETTINGS, RST_STREAM, ...
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from api.lane.limits import Limits
 
-END_STREAM, END_HEADERS, PADDED = 0x1, 0x4, 0x8
+ACK, END_STREAM, END_HEADERS, PADDED = 0x1, 0x1, 0x4, 0x8
 _STREAM_ID_MASK = 0x7FFF_FFFF
 _U32 = struct.Struct(">I")
 _TWO_U32 = struct.Struct(">II")
@@ -65,6 +66,9 @@ class FrameSink(Protocol):
 
     def on_goaway(self, last_stream_id: int, error_code: int, debug: bytes) -> None:
         """Take a GOAWAY."""
+
+    def on_ping(self) -> None:
+        """Judge a PING before h2 answers it; PeerRefusedError ends the connection."""
 
     def on_frames(self, data: bytes) -> None:
         """Take whole frames that h2 shall handle."""
@@ -179,6 +183,8 @@ class Intake:
         """Leave a frame for h2: count it by kind, and follow where header blocks begin and end."""
         if kind in (Kind.HEADERS, Kind.PUSH_PROMISE, Kind.CONTINUATION):
             self._block_open = not flags & END_HEADERS
+        if kind == Kind.PING and not flags & ACK:
+            self._sink.on_ping()
         if kind == Kind.RST_STREAM:
             self.resets.count()
         elif kind != Kind.HEADERS and not (kind == Kind.DATA and flags & END_STREAM):

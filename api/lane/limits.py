@@ -49,6 +49,50 @@ class Limits:
     resets_per_s: int = 200
     """RST_STREAM received plus streams refused per second: the bound on rapid reset."""
 
+    min_ping_interval_s: float = 1.0
+    """A client's PING sooner than this after its last one, with nothing sent to it in between, is a
+    strike, seconds. gRPC's servers want 300; a second costs nothing, and takes any keepalive."""
+
+    max_ping_strikes: int = 2
+    """Strikes a client may have; one more ends its connection with ``too_many_pings``."""
+
+    keepalive_s: float | None = None
+    """Silence of the peer after which it is asked by PING whether it lives, seconds; None: never.
+
+    A client should not go below 300 with servers that are not ours: they take it for a flood."""
+
+    keepalive_timeout_s: float = 20.0
+    """Time the peer gets to answer that PING, or send anything, before its calls end, seconds."""
+
+    keepalive_without_calls: bool = False
+    """Whether a client asks also while no call is open. Servers always do."""
+
+    max_connections: int = 1_000
+    """Connections at once on each listening address; a further one is closed as it comes.
+
+    Counted by address, so that strangers on TCP cannot lock out the unix socket."""
+
+    max_connection_idle_s: float | None = None
+    """Time without a call after which a server asks a client to go, seconds; None: never."""
+
+    max_connection_age_s: float | None = None
+    """Age at which a server asks a client to go, seconds, give or take a tenth; None: never.
+
+    Clients then connect anew, which spreads them over new servers and new certificates."""
+
+    max_connection_age_grace_s: float | None = None
+    """Time that calls get after that before they end with UNAVAILABLE, seconds; None: any."""
+
+    backoff_first_s: float = 1.0
+    """Wait after the first failed dial of a call that waits for a server, seconds; then 1.6 times
+    the last, give or take a fifth. gRPC's own numbers."""
+
+    backoff_max_s: float = 120.0
+    """The longest such wait, seconds, before the fifth is given or taken."""
+
+    replay_bytes: int = 256 << 10
+    """Requests kept to be sent again if the server says that it has not looked at the call."""
+
     handshake_s: float = 20.0
     """Time from TCP accept or dial to the peer's first SETTINGS, seconds. grpc-go's dial time."""
 
@@ -61,7 +105,13 @@ class Limits:
             raise ValueError(f"set connection_window_bytes: need at least 65535, got {given}")
 
 
-SERVER_LIMITS = Limits(stream_window_bytes=256 << 10, connection_window_bytes=1 << 20)
+SERVER_LIMITS = Limits(
+    stream_window_bytes=256 << 10,
+    connection_window_bytes=1 << 20,
+    keepalive_s=60.0,
+    max_connection_idle_s=900.0,
+)
 """What a server uses by default: requests are small, and unread ones are memory a stranger takes.
 
-A request larger than its window still arrives, its window is given back while it comes in."""
+A request larger than its window still arrives, its window is given back while it comes in. Clients
+that are gone without a word, and those who only hold a place, do not keep it."""

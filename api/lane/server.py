@@ -1,37 +1,31 @@
 """The lane's server: listens, runs a method per call, drains.
 
-    listen -> ServerConnection per client -> a task per call -> Method
-
-A task belongs to its stream: it is cancelled when the stream fails and forgotten when it ends, so
-``max_streams`` bounds the handlers that run, those that are still being cancelled included.
+listen -> Acceptor per address -> ServerConnection per client -> a task per call -> Method
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from dataclasses import dataclass, field
-from functools import partial
+import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from api.lane.address import TcpAddress, UnixAddress, parse_address
-from api.lane.call import RESPONSE_HEADERS, Call, Method, refusal_of, run_method, status_headers
-from api.lane.conn import MAX_STREAM_ID, Connection
-from api.lane.guard import NO_ERROR, REFUSED_STREAM, Refusal
+from api.lane.accept import Acceptor
+from api.lane.address import UnixAddress, parse_address
+from api.lane.call import Call, Method
 from api.lane.limits import SERVER_LIMITS, Limits
 from api.lane.listen import bound_address, listening_socket
-from api.lane.status import Code, RpcError
-from api.lane.stream import Stream
+from api.lane.serving import Counters, ServerConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from ssl import SSLContext
 
-    from h2 import events
-
-    from api.lane.metadata import Header, Metadata
+    from api.lane.guard import Refusal
+    from api.lane.metadata import Metadata
+    from api.lane.tls import TlsSource
 
 __all__ = ["Call", "Method", "Server", "Statistics"]
 
@@ -50,18 +44,11 @@ class Statistics:
     refused: Mapping[Refusal, int]
 
 
-@dataclass(slots=True, kw_only=True)
-class _Counters:
-    connections: int = 0
-    calls: int = 0
-    messages_sent: int = 0
-    refused: Counter[Refusal] = field(default_factory=Counter)
-
-
 class Server:
     """Serves methods on any number of addresses.
 
-    ``initial_metadata`` goes with every call's response headers, a version for example.
+    ``initial_metadata`` goes with every call's response headers, a version for example. ``random``
+    gives numbers in [0, 1), for the ages at which connections end.
     """
 
     def __init__(
@@ -70,21 +57,24 @@ class Server:
         *,
         limits: Limits = SERVER_LIMITS,
         initial_metadata: Metadata = (),
+        random: Callable[[], float] = random.random,
     ) -> None:
         self.methods = dict(methods)
         self.services = frozenset(path.split("/")[1] for path in self.methods)
         self.limits = limits
         self.initial_metadata = initial_metadata
         self.connections: set[ServerConnection] = set()
-        self.counters = _Counters()
-        self._listeners: list[asyncio.Server] = []
+        self.random = random
+        self.counters = Counters()
+        self._acceptors: list[Acceptor] = []
         self._unix_paths: list[tuple[Path, int]] = []
         self._idle = asyncio.Event()
 
-    async def listen(self, address: str, *, ssl: SSLContext | None = None) -> str:
+    async def listen(self, address: str, *, ssl: SSLContext | TlsSource | None = None) -> str:
         """Accept connections on an address; return it with the port that was bound.
 
-        With ``ssl`` only clients that select h2 by ALPN are served; the context is set so.
+        With ``ssl`` only clients that select h2 by ALPN are served; a context is set so. A
+        ``tls.ServerTls`` follows changes of its files.
 
         Raises:
             OSError: the address cannot be bound; the text names it.
@@ -94,18 +84,9 @@ class Server:
         bound = bound_address(sock)
         if isinstance(bound, UnixAddress):
             self._unix_paths.append((bound.path, bound.path.stat().st_ino))
-        if ssl is not None:
-            ssl.set_alpn_protocols(["h2"])
-        loop = asyncio.get_running_loop()
-        is_unix = isinstance(bound, UnixAddress)
-        create = loop.create_unix_server if is_unix else loop.create_server
-        listener = await create(
-            partial(ServerConnection, self),
-            sock=sock,
-            ssl=ssl,
-            ssl_handshake_timeout=None if ssl is None else self.limits.handshake_s,
-        )
-        self._listeners.append(listener)
+        acceptor = Acceptor(sock, self, tls=ssl)
+        acceptor.start()
+        self._acceptors.append(acceptor)
         return str(bound)
 
     async def stop(self, grace_s: float) -> None:
@@ -114,12 +95,14 @@ class Server:
         Takes at most the grace time and three times ``Limits.close_s``. If cancelled, it ends all
         connections at once.
         """
-        for listener in self._listeners:
-            listener.close()
         self._remove_unix_sockets()
+        for acceptor in self._acceptors:
+            acceptor.stop()
         for connection in list(self.connections):
             connection.drain()
         try:
+            while self._acceptors:
+                await self._acceptors.pop().close()
             await self._wait_idle(grace_s)
             await self._cancel_calls()
         finally:
@@ -138,6 +121,18 @@ class Server:
             messages_sent=self.counters.messages_sent,
             refused=dict(self.counters.refused),
         )
+
+    def new_connection(self, on_lost: Callable[[ServerConnection], None]) -> ServerConnection:
+        """Return the protocol for a client that was accepted."""
+        return ServerConnection(self, on_lost)
+
+    def count_refused(self, reason: Refusal, detail: str) -> None:
+        """Count a client, or a call, that was turned away."""
+        self.counters.refused[reason] += 1
+        count = self.counters.refused[reason]
+        # The 1st, 2nd, 4th, 8th and so on: a flood of clients must not become one of lines.
+        if count & (count - 1) == 0:
+            _log.info("refuse peer: reason=%s count=%d detail=%s", reason, count, detail)
 
     def connection_closed(self, connection: ServerConnection) -> None:
         """Forget a connection."""
@@ -173,127 +168,3 @@ class Server:
             if path.exists() and path.stat().st_ino == inode:
                 path.unlink()
         self._unix_paths.clear()
-
-
-class ServerConnection(Connection):
-    """A client's connection: starts a task for each request."""
-
-    client_side = False
-    peer_role = "client"
-
-    def __init__(self, server: Server) -> None:
-        super().__init__(server.limits)
-        self._server = server
-        self._ready = False
-        self._drain_asked = False
-        self.peer = ""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count the client and start."""
-        self._server.connections.add(self)
-        self._server.counters.connections += 1
-        name = transport.get_extra_info("peername")
-        # A unix client has no name of its own, or an empty one.
-        is_ip = isinstance(name, tuple)
-        self.peer = str(TcpAddress(host=name[0], port=name[1])) if is_ip else "unix:"
-        super().connection_made(transport)
-
-    def peer_certificate(self) -> Mapping[str, object] | None:
-        """Return the client's verified certificate, None without mTLS."""
-        tls = self._transport.get_extra_info("ssl_object")
-        return None if tls is None else (tls.getpeercert() or None)
-
-    def drain(self) -> None:
-        """Ask the client to go: GOAWAY, and after a round trip the last stream that counts."""
-        if self.closed or self._drain_asked:
-            return
-        self._drain_asked = True
-        if not self._ready:
-            self.close("server is shutting down")
-            return
-        # Requests that cross this on the wire are still served: the final GOAWAY follows the ack.
-        self.write_goaway(MAX_STREAM_ID, NO_ERROR, b"graceful_stop")
-        self.ping()
-
-    def on_ready(self) -> None:
-        """Note that the client speaks HTTP/2."""
-        self._ready = True
-
-    def on_ping_ack(self) -> None:
-        """Finish what :meth:`drain` began."""
-        if self._drain_asked and not self.draining:
-            self.draining = True
-            self.write_goaway(self._h2.highest_inbound_stream_id, NO_ERROR, b"graceful_stop")
-            self.close_if_drained()
-
-    def on_refused(self, reason: Refusal) -> None:
-        """Count it."""
-        self._server.counters.refused[reason] += 1
-        _log.info("refuse peer: reason=%s peer=%s", reason, self.peer)
-
-    def on_lost(self) -> None:
-        """Tell the server."""
-        self._server.connection_closed(self)
-
-    def count_sent(self, message_count: int) -> None:
-        """Count messages handed to the transport."""
-        self._server.counters.messages_sent += message_count
-
-    def on_request(self, event: events.RequestReceived) -> None:
-        """Start a call, unless there are too many."""
-        stream_id = event.stream_id or 0
-        if self.draining or len(self.streams) >= self.limits.max_streams:
-            self.on_refused(Refusal.DRAINING if self.draining else Refusal.STREAM_LIMIT)
-            self.reset(stream_id, REFUSED_STREAM)
-            self._intake.resets.count()
-            return
-        self._server.counters.calls += 1
-        stream = Stream(self, stream_id)
-        self.streams[stream_id] = stream
-        # A TaskGroup cannot be entered in a protocol callback, and one call's failure must not end
-        # the others: the stream holds its task, and _serve lets nothing but cancelling out.
-        stream.task = self._loop.create_task(self._serve(stream, list(event.headers or ())))
-        stream.task.add_done_callback(partial(self._call_ended, stream))
-
-    async def _serve(self, stream: Stream, headers: list[Header]) -> None:
-        """Run the call and send its status; the root of the call's task."""
-        refusal = refusal_of(headers)
-        if refusal is not None:
-            self.send_headers(stream.stream_id, refusal, end=True)
-            return
-        call: Call | None = None
-        try:
-            call = Call(self, stream, headers, initial_metadata=self._server.initial_metadata)
-            error = await run_method(self._method(call.path), call)
-        except RpcError as refused:
-            error = refused
-        except asyncio.CancelledError:
-            if stream.error is not None or self.closed:
-                raise
-            error = RpcError(Code.UNAVAILABLE, "server is shutting down")
-        if stream.error is not None or self.closed:
-            return
-        if call is not None:
-            call.end(error)
-        else:
-            block = [*RESPONSE_HEADERS, *status_headers(error)]
-            self.send_headers(stream.stream_id, block, end=True)
-
-    def _method(self, path: str) -> Method:
-        method = self._server.methods.get(path)
-        if method is not None:
-            return method
-        service, _, name = path.removeprefix("/").partition("/")
-        if service in self._server.services:
-            text = f"unknown method {name} for service {service}"
-        else:
-            text = f"unknown service {service}"
-        raise RpcError(Code.UNIMPLEMENTED, text)
-
-    def _call_ended(self, stream: Stream, task: asyncio.Task[None]) -> None:
-        """Free the stream; also when its task was cancelled before it ran at all."""
-        if not task.cancelled() and task.exception() is not None:
-            _log.error("end call: peer=%s", self.peer, exc_info=task.exception())
-        # What the client still sends of its request is of no use: it may stop.
-        self.reset(stream.stream_id, NO_ERROR)
-        self.forget(stream)

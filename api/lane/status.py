@@ -69,6 +69,10 @@ class RpcError(Exception):
         return f"rpc error: code = {self.code.go_name} desc = {self.message}"
 
 
+class UnprocessedError(RpcError):
+    """The server said that it has not looked at the call: to send it again is safe."""
+
+
 def parse_code(text: str) -> Code:
     """Return the code of a ``grpc-status`` value; what is not one of ours is UNKNOWN."""
     # isdecimal alone would let other scripts' digits through; 16 is the longest number we know.

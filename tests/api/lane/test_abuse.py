@@ -272,11 +272,12 @@ async def test_odd_but_legal_requests_are_served(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("wire", "reason"),
     [
-        (http2(PING, 0, 0, bytes(8)), Refusal.CONTROL_FLOOD),
+        (http2(PING, 0, 0, bytes(8)), Refusal.TOO_MANY_PINGS),
+        (http2(PING, 1, 0, bytes(8)), Refusal.CONTROL_FLOOD),
         (http2(SETTINGS, 0, 0), Refusal.CONTROL_FLOOD),
         (http2(WINDOW, 0, 0, b"\0\0\0\1"), Refusal.WINDOW_FLOOD),
     ],
-    ids=["ping", "settings", "window"],
+    ids=["ping", "ping ack", "settings", "window"],
 )
 async def test_floods_end_the_connection(serve: Serve, wire: bytes, reason: Refusal) -> None:
     limits = Limits(control_frames_per_s=200, window_updates_per_s=200, close_s=0.2)
@@ -415,7 +416,11 @@ async def produced_stands_still(bed: Bed) -> None:
 
 async def test_a_peer_that_asks_and_never_reads_is_cut(serve: Serve, bed: Bed) -> None:
     limits = Limits(
-        control_frames_per_s=10**9, control_backlog_bytes=1000, write_high_bytes=1000, close_s=0.2
+        control_frames_per_s=10**9,
+        min_ping_interval_s=0,
+        control_backlog_bytes=1000,
+        write_high_bytes=1000,
+        close_s=0.2,
     )
     server, address = await serve(limits=limits)
     async with Peer(address) as peer:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import hpack
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from api.lane.client import Channel, ResponseStream
 from api.lane.limits import SERVER_LIMITS, Limits
 from api.lane.status import Code, RpcError
-from api.lane.wire import Deframer, frame_head
+from api.lane.wire import Deframer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -119,7 +117,7 @@ async def test_leaving_gives_the_window_of_unread_messages_back(serve: Serve) ->
     channel = Channel(address, limits=limits)
     async with channel.server_stream("/test.Lane/Endless", b"") as answer:
         await answer.wait_initial_metadata()
-        (connection,) = channel._connections
+        (connection,) = channel._connector._connections
         async with asyncio.timeout(10):
             # There is no event for a full window.
             while connection._h2.inbound_flow_control_window:  # noqa: ASYNC110 - see above
@@ -144,7 +142,7 @@ async def test_nagle_is_off_on_both_sides(serve: Serve) -> None:
     server, address = await serve()
     other = Channel(address)
     await echo(other)
-    for connection in (*server.connections, *other._connections):
+    for connection in (*server.connections, *other._connector._connections):
         sock = connection._transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     await other.close()
@@ -198,35 +196,6 @@ async def test_server_gone_is_unavailable(serve: Serve, bed: Bed) -> None:
     )
     await echo(channel)
     await channel.close()
-
-
-async def test_a_goaway_fails_the_calls_it_leaves_out() -> None:
-    """A server that takes stream 1 and turns stream 3 away."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(frame_head(0, 4, 0, 0))
-        await asked.wait()
-        writer.write(frame_head(8, 7, 0, 0) + struct.pack(">II", 1, 0))
-        await left.wait()
-        block = hpack.Encoder().encode([(":status", "200"), ("grpc-status", "5")])
-        writer.write(frame_head(len(block), 1, 5, 1) + block)
-        await reader.read()
-        writer.close()
-
-    asked, left = asyncio.Event(), asyncio.Event()
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    channel = Channel(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    async with channel.server_stream(ECHO, b"") as first:
-        async with channel.server_stream(ECHO, b"") as second:
-            asked.set()
-            with pytest.raises(RpcError, match="Unavailable desc = received GOAWAY NO_ERROR"):
-                await anext(second.batches())
-        left.set()
-        with pytest.raises(RpcError, match="NotFound"):
-            await anext(first.batches())
-    await channel.close()
-    server.close()
-    await asyncio.wait_for(server.wait_closed(), 5)
 
 
 async def test_a_deadline_ends_with_its_call(channel: Channel) -> None:

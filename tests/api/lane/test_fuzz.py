@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from api.lane.dial import ClientConnection
 from api.lane.limits import SERVER_LIMITS
-from api.lane.response import status_of
-from api.lane.server import Call, Server, ServerConnection
+from api.lane.outcome import status_of
+from api.lane.server import Call, Server
+from api.lane.serving import ServerConnection
 from api.lane.stream import Stream
 from api.lane.wire import PREFACE, Framed, frame, frame_head
 
@@ -123,7 +124,7 @@ async def echo(call: Call) -> None:
 def test_servers(data: bytes) -> None:
     async def run() -> None:
         server = Server({"/a.B/C": echo})
-        connection = ServerConnection(server)
+        connection = ServerConnection(server, lambda _: None)
         transport = await feed(connection, PREFACE + data)
         statistics = server.statistics()
         assert (statistics.connections_open, len(connection.streams)) == (0, 0)

@@ -1,6 +1,7 @@
 import itertools
 import struct
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ class Recorder:
     """Writes down what the intake hands on; runs of DATA of one stream are joined."""
 
     events: list[Event] = field(default_factory=list)
+    pings: int = 0
 
     def on_data(self, stream_id: int, payloads: list[bytes]) -> None:
         self.events.append(("data", stream_id, b"".join(payloads)))
@@ -28,6 +30,9 @@ class Recorder:
 
     def on_goaway(self, last_stream_id: int, error_code: int, debug: bytes) -> None:
         self.events.append(("goaway", last_stream_id, error_code, debug))
+
+    def on_ping(self) -> None:
+        self.pings += 1
 
     def on_frames(self, data: bytes) -> None:
         while data:
@@ -53,7 +58,7 @@ def http2(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
 
 
 def intake(sink: Recorder, *, preface: bytes = b"", **limits: int) -> Intake:
-    return Intake(sink, preface=preface, limits=Limits(**limits), clock=lambda: 7.0)
+    return Intake(sink, preface=preface, limits=Limits(**dict[str, Any](limits)), clock=lambda: 7.0)
 
 
 DATA = st.builds(
@@ -177,7 +182,7 @@ def feed_cut(reader: Intake, data: bytes, cut: int) -> None:
 )
 def test_floods_are_refused(wire: bytes, limit: str, reason: Refusal) -> None:
     now = 0.0
-    limits = Limits(**{limit: 50})
+    limits = Limits(**dict[str, Any]({limit: 50}))
     reader = Intake(Recorder(), preface=b"", limits=limits, clock=lambda: now)
     for _ in range(5):
         now += 1.0
