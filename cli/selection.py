@@ -1,8 +1,12 @@
-"""Which flows to ask for: --last, --first, --all, --since, --until and --follow as a request."""
+"""Which events to ask for: --last, --first, --all, --since, --until and --follow as a request."""
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from api.proto.observer.observer_pb2 import GetFlowsRequest
+from api.proto.observer.observer_pb2 import (
+    GetAgentEventsRequest,
+    GetDebugEventsRequest,
+    GetFlowsRequest,
+)
 from cli.errors import UsageError
 from cli.flags.arguments import Arguments
 from cli.times import parse_time_ns
@@ -10,9 +14,15 @@ from cli.times import parse_time_ns
 _DEFAULT_LAST = 20
 _EVERYTHING = (1 << 64) - 1
 
+SelectRequest = GetFlowsRequest | GetAgentEventsRequest | GetDebugEventsRequest
+"""Requests that say which events of a kind, in the same fields."""
 
-def select(request: GetFlowsRequest, arguments: Arguments, now_ns: int) -> None:
-    """Fill number, order and time range; raises UsageError where flags contradict each other."""
+
+def select(request: SelectRequest, arguments: Arguments, now_ns: int) -> None:
+    """Fill number, order and time range; raises UsageError where flags contradict each other.
+
+    Following begins with nothing of flows, but with the last 20 of rarer events.
+    """
     first, last = arguments.number("first"), arguments.number("last")
     everything, follow = arguments.on("all"), arguments.on("follow")
     for one, other, both in (
@@ -30,11 +40,11 @@ def select(request: GetFlowsRequest, arguments: Arguments, now_ns: int) -> None:
         request.number = _EVERYTHING
     elif first or last:
         request.number = first or last
-    elif not ranged and not follow:
+    elif not ranged and not (follow and isinstance(request, GetFlowsRequest)):
         request.number = _DEFAULT_LAST
 
 
-def _range(request: GetFlowsRequest, arguments: Arguments, now_ns: int) -> bool:
+def _range(request: SelectRequest, arguments: Arguments, now_ns: int) -> bool:
     """Fill the time range; tell whether there is one."""
     since, until = arguments.text("since"), arguments.text("until")
     if since:

@@ -24,6 +24,12 @@ def _flows() -> tuple[FlagSet, ...]:
     return (SELECTORS, FILTERS, RAW_FILTERS, FORMATTING, FLOW_FORMAT, SERVER, OTHER, GLOBAL)
 
 
+def _events() -> tuple[FlagSet, ...]:
+    from cli.flags.observe import FORMATTING, OTHER, SELECTORS
+
+    return (SELECTORS, FORMATTING, SERVER, OTHER, GLOBAL)
+
+
 def _status() -> tuple[FlagSet, ...]:
     return (_output("compact", "compact, dict, json or table"), SERVER, GLOBAL)
 
@@ -69,6 +75,25 @@ FLOWS = Command(
     run="cli.commands.observe:run",
 )
 
+AGENT_EVENTS = Command(
+    name="agent-events",
+    summary="Show what happened to the agents: started, endpoints, policies, addresses",
+    help=(
+        "Show what happened to the agents of the nodes: that one started, that endpoints came\n"
+        "and went, that policies or the identities of addresses changed."
+    ),
+    sets=_events,
+    run="cli.commands.events:run_agent",
+)
+
+DEBUG_EVENTS = Command(
+    name="debug-events",
+    summary="Show debug messages of the datapath",
+    help="Show debug messages of the datapath; it writes them only where that is switched on.",
+    sets=_events,
+    run="cli.commands.events:run_debug",
+)
+
 ROOT = Command(
     name="hubble",
     summary="",
@@ -112,7 +137,7 @@ ROOT = Command(
             help=FLOWS.help,
             examples=FLOWS.examples,
             sets=_flows,
-            children=(FLOWS,),
+            children=(AGENT_EVENTS, DEBUG_EVENTS, FLOWS),
             run=FLOWS.run,
         ),
         Command(

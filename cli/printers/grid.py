@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 _GAP = "   "
-_MIN_WIDTH = 2
 
 
 def grid(rows: Sequence[Sequence[str]]) -> str:
     """Align cells: three spaces between columns, the last one not padded."""
-    widths = [max(_MIN_WIDTH, *map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     widths[-1] = 0
     return "".join(
         _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + "\n"

@@ -18,6 +18,8 @@ from api.proto.health import health_pb2
 from api.proto.health.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from api.proto.observer import observer_pb2
 from api.proto.observer.observer_pb2 import (
+    GetAgentEventsRequest,
+    GetDebugEventsRequest,
     GetFlowsRequest,
     GetFlowsResponse,
     GetNamespacesRequest,
@@ -93,6 +95,11 @@ class Hubble:
     nodes: GetNodesResponse = field(default_factory=GetNodesResponse)
     namespaces: GetNamespacesResponse = field(default_factory=GetNamespacesResponse)
     requests: list[GetFlowsRequest] = field(default_factory=list)
+    events: dict[str, list[bytes]] = field(default_factory=dict)
+    """Messages of GetAgentEvents and GetDebugEvents, by `agent` and `debug`."""
+    event_requests: list[GetAgentEventsRequest | GetDebugEventsRequest] = field(
+        default_factory=list
+    )
     forward: Callable[[Call, GetFlowsRequest], AsyncIterator[Framed]] | None = None
     """Answers GetFlows before the messages do."""
     metadata: list[Metadata] = field(default_factory=list)
@@ -114,6 +121,22 @@ class Hubble:
             yield Framed(b"".join(joined), len(joined))
         if self.error is not None:
             raise self.error
+
+    async def get_agent_events(
+        self, _: Call, request: GetAgentEventsRequest
+    ) -> AsyncIterator[Framed]:
+        """Send the agent events."""
+        self.event_requests.append(request)
+        for message in self.events.get("agent", ()):
+            yield Framed(frame(message), 1)
+
+    async def get_debug_events(
+        self, _: Call, request: GetDebugEventsRequest
+    ) -> AsyncIterator[Framed]:
+        """Send the debug events."""
+        self.event_requests.append(request)
+        for message in self.events.get("debug", ()):
+            yield Framed(frame(message), 1)
 
     async def server_status(self, _: Call, __: ServerStatusRequest) -> ServerStatusResponse:
         """Send the status."""

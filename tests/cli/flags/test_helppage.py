@@ -9,7 +9,9 @@ from cli.flags.helppage import help_page, unknown_command
 from cli.flags.scan import find_command
 
 
-@pytest.mark.parametrize("words", [[], ["observe"], ["status"], ["list"], ["list", "nodes"]])
+@pytest.mark.parametrize(
+    "words", [[], ["observe"], ["status"], ["list"], ["list", "nodes"], ["observe", "agent-events"]]
+)
 def test_help_page(words: list[str], golden: Path) -> None:
     command, path, _ = find_command(ROOT, words)
     assert help_page(command, path) == (golden / f"help_{'_'.join(path)}.txt").read_text()
