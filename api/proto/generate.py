@@ -63,6 +63,16 @@ CONTRACTS = (
     Contract(name="peer/peer.proto", path="peer/peer.proto", has_service=True),
     Contract(name="leavitt/flow_details.proto", path="leavitt/flow_details.proto"),
     Contract(name="grpc/health/v1/health.proto", path="health/health.proto", has_service=True),
+    Contract(
+        name="grpc/reflection/v1/reflection.proto",
+        path="reflection/v1/reflection.proto",
+        has_service=True,
+    ),
+    Contract(
+        name="grpc/reflection/v1alpha/reflection.proto",
+        path="reflection/v1alpha/reflection.proto",
+        has_service=True,
+    ),
 )
 
 

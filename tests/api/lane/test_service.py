@@ -11,12 +11,10 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.wrappers_pb2 import StringValue
 
 from api.lane.client import Channel
-from api.lane.health import Health
 from api.lane.server import Call, Server
 from api.lane.service import service_methods
 from api.lane.status import Code, RpcError
 from api.lane.wire import Framed, frame
-from api.proto.health import health_pb2
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -158,26 +156,5 @@ async def test_a_generator_is_closed_when_the_client_leaves(words: Words) -> Non
         assert await anext(answer.batches()) == [b""]
         await asyncio.wait_for(waiting.wait(), 5)
     await asyncio.wait_for(slow.closed.wait(), 5)
-    await channel.close()
-    await server.stop(0)
-
-
-async def test_health() -> None:
-    health = Health()
-    server = Server(service_methods(health_pb2.DESCRIPTOR.services_by_name["Health"], health))
-    channel = Channel(await server.listen("127.0.0.1:0"))
-
-    async def check(name: str) -> int:
-        request = health_pb2.HealthCheckRequest(service=name)
-        path = "/grpc.health.v1.Health/Check"
-        return (await channel.unary(path, request, health_pb2.HealthCheckResponse)).status
-
-    assert await check("") == health_pb2.HealthCheckResponse.SERVING
-    health.set("hubble.server.Observer", True)
-    assert await check("hubble.server.Observer") == health_pb2.HealthCheckResponse.SERVING
-    health.set("hubble.server.Observer", False)
-    assert await check("hubble.server.Observer") == health_pb2.HealthCheckResponse.NOT_SERVING
-    with pytest.raises(RpcError, match="code = NotFound desc = unknown service"):
-        await check("observer.Observer")
     await channel.close()
     await server.stop(0)

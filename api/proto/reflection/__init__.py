@@ -1,0 +1,1 @@
+"""The reflection services of gRPC, in the versions that clients ask for."""

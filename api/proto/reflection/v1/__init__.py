@@ -1,0 +1,1 @@
+"""gRPC reflection, package grpc.reflection.v1."""
