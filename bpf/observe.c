@@ -66,7 +66,7 @@ static __always_inline u32 reason_of(const struct packet *packet, const struct t
 static __always_inline void follow(struct __sk_buff *skb, const struct packet *packet, u32 hook)
 {
 	const struct parties nobody = {};
-	struct report report = {};
+	struct report report = {.flags = EXT_FLAG_OBSERVED};
 	struct tuple tuple = {};
 	struct connection *entry;
 	struct settings *settings;

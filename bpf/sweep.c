@@ -138,7 +138,9 @@ static __always_inline int emit(struct __sk_buff *skb, const struct connection_k
 	connection_parties(entry, side, &parties);
 	bytes = make_packet(sample->packet, &sender);
 	sample->header.common.type = EVENT_TRACE;
+	sample->ext.flags = EXT_FLAG_SWEPT;
 	if (entry->flags & CONNECTION_OBSERVED) {
+		sample->ext.flags |= EXT_FLAG_OBSERVED;
 		sample->header.common.subtype = place_point(entry->place[side & 1]);
 		sample->header.ifindex = entry->place[side & 1] >> 1;
 	} else {
@@ -160,7 +162,6 @@ static __always_inline int emit(struct __sk_buff *skb, const struct connection_k
 	sample->ext.bytes = report->bytes;
 	sample->ext.packets = report->packets;
 	sample->ext.rtt_ns = report->rtt_ns;
-	sample->ext.flags = EXT_FLAG_SWEPT;
 	return sample_send(skb, (struct sample *)sample, KIND_TRACE);
 }
 

@@ -8,6 +8,7 @@ rows with their `_ref` columns filled and the directions that need to know which
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from observer.addresses import AddressBook
 from observer.table import scalars
@@ -19,6 +20,9 @@ U64 = np.uint64
 
 _INGRESS: Final = 1
 _REASON_REPLY: Final = 3  # flow.TraceReason
+# flow.TraceObservationPoint, as in samples
+_TO_ENDPOINT: Final = 0
+_FROM_ENDPOINT: Final = 5
 
 _PROTO: Final = np.zeros(256, np.uint8)
 _PROTO[[L4Kind.TCP, L4Kind.UDP, L4Kind.SCTP]] = (6, 17, 132)
@@ -46,7 +50,9 @@ class Enricher:
         columns["source_service_ref"][:] = services[: rows.count]
         columns["destination_service_ref"][:] = services[rows.count :]
         columns["interface_ref"][:] = book.interface_refs(raw.ifindex)
-        self._directions(rows, book.endpoint_ids(entries[: rows.count]))
+        source_ids, destination_ids = book.endpoint_ids(entries).reshape(2, -1)
+        self._directions(rows, source_ids)
+        self._observed(rows, source_ids, destination_ids)
         self._policies(rows)
         self._translated(rows)
 
@@ -61,6 +67,26 @@ class Enricher:
         told &= columns["endpoint_id"] != 0
         directions = outward.astype(np.uint8) + _INGRESS  # egress is the next number
         np.copyto(columns["direction"], directions, where=told)
+
+    def _observed(
+        self, rows: Rows, source_ids: NDArray[np.uint16], destination_ids: NDArray[np.uint16]
+    ) -> None:
+        """Say the same of rows whose samples name no endpoint: where they were seen tells."""
+        columns = rows.columns
+        told = (columns["flags"] & scalars.OBSERVED) != 0
+        told &= columns["kind"] == scalars.TRACE
+        which = told.nonzero()[0]
+        if not which.size:
+            return
+        point, source, destination = (
+            column[which] for column in (columns["sub_type"], source_ids, destination_ids)
+        )
+        is_from, is_to = point == _FROM_ENDPOINT, point == _TO_ENDPOINT
+        is_outward = is_from | (~is_to & (source != 0))
+        is_local = is_from | is_to | (source != 0) | (destination != 0)
+        is_egress = is_outward ^ (columns["trace_reason"][which] == _REASON_REPLY)
+        columns["endpoint_id"][which] = np.where(is_outward, source, destination)
+        columns["direction"][which] = np.where(is_local, is_egress + _INGRESS, 0)
 
     def _policies(self, rows: Rows) -> None:
         """Name who decided: of verdicts and drops only, other events merely carry the cookie."""

@@ -56,6 +56,8 @@ enum event_type {
 #define EXT_FLAG_VLAN 0x01  /* vlan_tci holds the tag that skb metadata carried */
 #define EXT_FLAG_SWEPT \
 	0x02 /* no packet passed now: the sweep reports what a quiet connection still owed */
+#define EXT_FLAG_OBSERVED \
+	0x08 /* nobody judged: identities and endpoints are not told, user space knows them */
 
 struct event_common {
 	__u8 type;

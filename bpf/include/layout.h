@@ -29,12 +29,12 @@ struct address {
 struct endpoint {
 	struct address ipv4; /* zero: none */
 	struct address ipv6; /* zero: none */
-	__u32 ifindex;      /* host side of the pod's interface */
+	__u32 ifindex; /* host side of the pod's interface */
 	__u32 identity;
 	__u16 endpoint_id;
 	__u8 flags;
 	__u8 pad;
-	__u8 mac[6];   /* of the pod: the two stand as in a header of a frame to the pod */
+	__u8 mac[6]; /* of the pod: the two stand as in a header of a frame to the pod */
 	__u8 host_mac[6]; /* of the host side */
 };
 
@@ -42,8 +42,8 @@ struct endpoint {
 
 struct ipcache_key {
 	__u32 prefix_bits; /* IPCACHE_FAMILY_BITS + those of the network */
-	__u32 family;    /* 4 or 6 */
-	__u32 address[4];  /* IPv4 in the first */
+	__u32 family; /* 4 or 6 */
+	__u32 address[4]; /* IPv4 in the first */
 };
 
 /* One key for both directions: the smaller (address, port) first, compared as native words. */
@@ -62,11 +62,11 @@ struct connection_side {
 	__u64 bytes;
 	__u64 reported_packets; /* of these, those that an event has told */
 	__u64 reported_bytes;
-	__u64 last_ns;  /* CLOCK_MONOTONIC of its last packet, 0 none yet */
+	__u64 last_ns; /* CLOCK_MONOTONIC of its last packet, 0 none yet */
 	__u64 report_ns; /* and of the last event about it */
 	__u32 identity;
 	__u16 endpoint_id; /* 0: not on this node */
-	__u8 flags_seen;	 /* TCP */
+	__u8 flags_seen; /* TCP */
 	__u8 flags_reported;
 };
 
@@ -146,7 +146,7 @@ struct settings {
 struct sweep_request {
 	struct connection_key key;
 	__u64 packets; /* of both sides, when it was decided; to add: those of the one */
-	__u64 bytes;   /* to add */
+	__u64 bytes; /* to add */
 	__u32 action;
 	__u32 side; /* to add to */
 };

@@ -114,6 +114,7 @@ static __always_inline int answer_solicitation(struct __sk_buff *skb, const stru
 	s64 sum;
 
 	if (packet->l4_offset != ETH_HLEN + sizeof(struct ipv6hdr) || !packet->source.word[0] ||
+	    packet->l4_offset + 8 + sizeof(message.target) > packet->end ||
 	    bpf_skb_load_bytes(skb, packet->l4_offset + 8, &message.target, 16) ||
 	    address_equal(&message.target, &endpoint->ipv6))
 		return link_control();

@@ -2,8 +2,10 @@
 /*
  * Bytes -> struct packet. A cursor is the offset of the next header; every read
  * goes through bpf_skb_load_bytes, which checks the packet's end, so that no
- * layout of the buffer (paged, short, cloned) can lead past it. All functions
- * return 0 or a drop: reason, file and line in one number.
+ * layout of the buffer (paged, short, cloned) can lead past it. Headers must
+ * also lie within the length that IP tells: what follows is padding, which
+ * nobody else will read. All functions return 0 or a drop: reason, file and line
+ * in one number.
  *
  * A first fragment leaves its ports in a map; later ones take them from there.
  */
@@ -85,6 +87,7 @@ struct packet {
 	__u16 l4_offset;
 	__u16 header_bytes; /* those that each segment of a GSO packet carries */
 	__u32 segments;
+	__u32 end; /* offset of what follows the packet: padding, or nothing */
 	__u64 bytes; /* on the wire */
 };
 
@@ -151,7 +154,8 @@ static __always_inline u32 parse_icmp(struct __sk_buff *skb, struct packet *pack
 {
 	struct icmp_start icmp;
 
-	if (bpf_skb_load_bytes(skb, packet->l4_offset, &icmp, sizeof(icmp)))
+	if (packet->l4_offset + sizeof(icmp) > packet->end ||
+	    bpf_skb_load_bytes(skb, packet->l4_offset, &icmp, sizeof(icmp)))
 		return DROP_AT(DROP_CT_TRUNCATED_HEADER, FILE_PARSE_H);
 	packet->icmp_type = icmp.type;
 	packet->policy_port = bpf_htons(icmp.type);
@@ -173,7 +177,8 @@ static __always_inline u32 parse_ports(struct __sk_buff *skb, struct packet *pac
 	struct ports ports;
 	u8 last;
 
-	if (bpf_skb_load_bytes(skb, packet->l4_offset + bytes - 1, &last, sizeof(last)) ||
+	if (packet->l4_offset + bytes > packet->end ||
+	    bpf_skb_load_bytes(skb, packet->l4_offset + bytes - 1, &last, sizeof(last)) ||
 	    bpf_skb_load_bytes(skb, packet->l4_offset, &ports, sizeof(ports)))
 		return DROP_AT(DROP_CT_TRUNCATED_HEADER, FILE_PARSE_H);
 	packet->source_port = ports.source;
@@ -196,7 +201,8 @@ static __always_inline u32 parse_tcp(struct __sk_buff *skb, struct packet *packe
 		__be16 urgent;
 	} tcp;
 
-	if (bpf_skb_load_bytes(skb, packet->l4_offset, &tcp, sizeof(tcp)) || tcp.offset < 0x50)
+	if (packet->l4_offset + sizeof(tcp) > packet->end ||
+	    bpf_skb_load_bytes(skb, packet->l4_offset, &tcp, sizeof(tcp)) || tcp.offset < 0x50)
 		return DROP_AT(DROP_CT_TRUNCATED_HEADER, FILE_PARSE_H);
 	packet->source_port = tcp.ports.source;
 	packet->destination_port = tcp.ports.destination;
@@ -286,6 +292,7 @@ static __always_inline u32 parse_ipv4(struct __sk_buff *skb, struct packet *pack
 	packet->protocol = ip.protocol;
 	packet->ttl = ip.ttl;
 	packet->l4_offset = ETH_HLEN + ip.ihl * 4;
+	packet->end = total ? ETH_HLEN + total : skb->len;
 	fragment->is = ip.frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET | IPV4_MORE_FRAGMENTS);
 	fragment->later = ip.frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET);
 	fragment->id = ip.id;
@@ -308,7 +315,8 @@ static __always_inline u32 parse_extensions(struct __sk_buff *skb, struct packet
 			return 0;
 		if (fragment->later) /* its data, whatever they look like */
 			return 0;
-		if (bpf_skb_load_bytes(skb, packet->l4_offset, &extension, sizeof(extension)))
+		if (packet->l4_offset + sizeof(extension) > packet->end ||
+		    bpf_skb_load_bytes(skb, packet->l4_offset, &extension, sizeof(extension)))
 			return DROP_AT(DROP_INVALID_IPV6_EXTENSION_HEADER, FILE_PARSE_H);
 		packet->protocol = extension.next;
 		if (kind == EXTENSION_FRAGMENT) {
@@ -330,10 +338,13 @@ static __always_inline u32 parse_ipv6(struct __sk_buff *skb, struct packet *pack
 				      struct fragment *fragment)
 {
 	struct ipv6hdr ip;
+	u32 payload;
 
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) || ip.version != 6)
 		return DROP_AT(DROP_INVALID_PACKET, FILE_PARSE_H);
-	if (bpf_ntohs(ip.payload_len) + sizeof(ip) + ETH_HLEN > skb->len)
+	payload = bpf_ntohs(ip.payload_len); /* 0: a GSO packet beyond 64 KiB */
+	packet->end = payload ? ETH_HLEN + sizeof(ip) + payload : skb->len;
+	if (packet->end > skb->len)
 		return DROP_AT(DROP_INVALID_PACKET, FILE_PARSE_H);
 	ipv6_address(&packet->source, &ip.saddr);
 	ipv6_address(&packet->destination, &ip.daddr);
@@ -410,7 +421,7 @@ static __always_inline bool parse_inner(struct __sk_buff *skb, const struct pack
 		inner->protocol = ip.protocol;
 		offset += ip.ihl * 4;
 	}
-	if (bpf_skb_load_bytes(skb, offset, &l4, sizeof(l4)))
+	if (offset + sizeof(l4) > outer->end || bpf_skb_load_bytes(skb, offset, &l4, sizeof(l4)))
 		return false;
 	if (inner->protocol == PROTOCOL_ICMP || inner->protocol == PROTOCOL_ICMPV6) {
 		echo_ports(inner, l4.type, l4.id);

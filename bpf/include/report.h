@@ -41,6 +41,7 @@ struct report {
 	__u64 bytes;
 	__u32 packets;
 	__u32 rtt_ns;
+	__u8 flags; /* EXT_FLAG_* */
 };
 
 static __always_inline struct sample *sample_begin(u32 slot)
@@ -142,6 +143,7 @@ static __always_inline int report_trace(struct __sk_buff *skb, const struct pack
 	sample->ext.bytes = report->bytes;
 	sample->ext.packets = report->packets;
 	sample->ext.rtt_ns = report->rtt_ns;
+	sample->ext.flags = report->flags;
 	sample_capture(skb, &sample->header.common, &sample->ext, sample->packet);
 	return sample_send(skb, (struct sample *)sample, KIND_TRACE);
 }

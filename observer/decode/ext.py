@@ -11,14 +11,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from observer.decode.layout import EXT_FLAG_SWEPT, EXT_FLAG_VLAN
+from observer.decode.layout import EXT_FLAG_OBSERVED, EXT_FLAG_SWEPT, EXT_FLAG_VLAN
 from observer.decode.odd import OddRows
 from observer.table import scalars
 from observer.table.columns import RowFlag
 from observer.table.rows import Column
 
-# From the ext's flags to those of a row: a whole number of doublings.
-_SWEPT: Final = np.uint8(RowFlag.SWEPT // EXT_FLAG_SWEPT)
+# From the ext's flags to those of a row: the same number of doublings for both.
+_KEPT: Final = np.uint8(EXT_FLAG_SWEPT | EXT_FLAG_OBSERVED)
+_TO_ROW: Final = np.uint8((RowFlag.SWEPT | RowFlag.OBSERVED) // _KEPT)
 
 
 def read_ext(
@@ -49,7 +50,7 @@ def read_ext(
     columns["rule_cookie"][:] = counts.view(np.uint32)[1::2]
     columns["rtt_ns"][:] = rest.view(np.uint32)[::2]
     flags = rest.view(np.uint8)[6::8].copy()
-    np.multiply(flags & EXT_FLAG_SWEPT, _SWEPT, out=columns["flags"])
+    np.multiply(flags & _KEPT, _TO_ROW, out=columns["flags"])
     columns["flags"] |= scalars.ETHERNET
     columns["vlan_id"].fill(0)
     tagged = (flags & EXT_FLAG_VLAN).nonzero()[0]

@@ -128,6 +128,7 @@ REASON_ENCRYPTED: Final = 0x80
 
 EXT_FLAG_VLAN: Final = 0x01
 EXT_FLAG_SWEPT: Final = 0x02
+EXT_FLAG_OBSERVED: Final = 0x08
 EXT_LENGTHS: Final = (0, EXT_BYTES)
 """Length of the ext by ext_version; no other version is ours."""
 

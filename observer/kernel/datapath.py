@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +34,7 @@ from observer.kernel.tables import (
 )
 from policy.entries import PolicyEntry
 
-__all__ = ["Attach", "Datapath", "DatapathSettings", "EndpointEntry"]
+__all__ = ["Attach", "Datapath", "DatapathSettings", "EndpointEntry", "LeadsTo"]
 
 _SECOND_NS: Final = 1_000_000_000
 _FIRST: Final = bytes(4)
@@ -63,6 +64,17 @@ class DatapathSettings:
             closed_ns=self.closed_timeout_ns,
             quiet_ns=self.report_interval_ns,
         )
+
+
+class LeadsTo(IntEnum):
+    """What is behind an interface that is observed: decides the observation point of flows."""
+
+    ENDPOINT = 0
+    """A pod, container or other namespace of this node."""
+    HOST = layout.DEVICE_HOST
+    """The node itself, as behind a bridge's own interface."""
+    NETWORK = layout.DEVICE_NETWORK
+    """Other machines."""
 
 
 class Datapath:
@@ -108,6 +120,7 @@ class Datapath:
         conntrack_entries: int = 131072,
         attach: Attach = Attach.AUTO,
         settings: DatapathSettings = DatapathSettings(),
+        is_observing: bool = False,
     ) -> "Datapath":
         """Compile and load the programs, pin them, and open the pins.
 
@@ -118,6 +131,8 @@ class Datapath:
             conntrack_entries: Size of the connection map, if there is none yet; 240 bytes each.
             attach: How programs are put on interfaces.
             settings: From the first packet on.
+            is_observing: Load programs that only look, for interfaces of others: see `observe`.
+                Endpoints, identities and policies do not matter then.
 
         Raises:
             KernelError: Something is missing or refused; the message says what helps.
@@ -132,6 +147,7 @@ class Datapath:
                 maps_folder=str(held.maps),
                 programs_folder=str(held.programs),
                 connection_entries=conntrack_entries,
+                is_observing=is_observing,
                 parent=os.getpid(),
             )
             compile_and_pin(job, lock_fd=held.lock_fd)
@@ -203,6 +219,19 @@ class Datapath:
     def detach(self, ifindex: int) -> None:
         """Take them off; one that is off, or gone, is no error."""
         self._hooks.detach(ifindex)
+
+    def observe(self, ifindex: int, leads_to: LeadsTo) -> None:
+        """Attach to an interface, whoever made it, and say what is behind it."""
+        value = np.zeros((), layout.ENDPOINT)
+        value["ifindex"] = ifindex
+        value["flags"] = leads_to
+        self._table("devices").put(np.uint32(ifindex).tobytes(), value.tobytes())
+        self.attach(ifindex)
+
+    def unobserve(self, ifindex: int) -> None:
+        """Take the programs off again; one that is off, or gone, is no error."""
+        self.detach(ifindex)
+        self._table("devices").drop([np.uint32(ifindex).tobytes()])
 
     def attached(self) -> frozenset[int]:
         """Interfaces with both programs."""

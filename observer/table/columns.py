@@ -48,6 +48,8 @@ class RowFlag(IntFlag):
     """Reported by the connection sweep: no packet passed at this moment."""
     DETAIL = 0x08
     """`FlowTable.details` has an object for this row (lost events, tunnels, L7 records)."""
+    OBSERVED = 0x10
+    """Of an interface that is only observed: the sample tells neither identities nor endpoint."""
 
 
 Shape = tuple[int, ...]

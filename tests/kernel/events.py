@@ -5,6 +5,15 @@ from dataclasses import dataclass
 
 HEADER_BYTES = {1: 48, 4: 56, 5: 40}
 SAMPLE_BYTES = 216
+POINTS = {
+    0: "to-endpoint",
+    2: "to-host",
+    3: "to-stack",
+    5: "from-endpoint",
+    7: "from-host",
+    10: "from-network",
+    11: "to-network",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +56,7 @@ class Event:
             return f"verdict {way} {'allowed' if self.verdict == 0 else self.verdict}"
         if self.kind == "drop":
             return f"drop {self.subtype}"
-        point = {0: "to-endpoint", 3: "to-stack"}[self.subtype]
+        point = POINTS[self.subtype]
         reason = {0: "new", 1: "established", 2: "reply", 3: "related"}[self.reason]
         return f"{point} {reason}"
 

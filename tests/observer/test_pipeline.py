@@ -99,6 +99,37 @@ def test_direction(station: Station, sample: bytes, direction: int) -> None:
     assert station.row(sample)["direction"] == direction
 
 
+OBSERVED = 8
+TO_ENDPOINT, FROM_ENDPOINT, FROM_HOST, TO_NETWORK = 0, 5, 7, 11
+FORWARD, REPLY = 0, 2
+ELSEWHERE = bytes((198, 51, 100, 1))
+FROM_HERE = PACKET.replace(ip_address("192.0.2.9").packed, ELSEWHERE)
+TO_HERE = PACKET.replace(ip_address("10.0.0.1").packed, ELSEWHERE)
+UNHEARD = FROM_HERE.replace(ip_address("10.0.0.1").packed, bytes((198, 51, 100, 2)))
+
+
+@pytest.mark.parametrize(
+    ("packet", "point", "reason", "expected"),
+    [
+        pytest.param(PACKET, FROM_ENDPOINT, FORWARD, (EGRESS, 7), id="leaves"),
+        pytest.param(PACKET, TO_ENDPOINT, FORWARD, (INGRESS, 8), id="comes"),
+        pytest.param(PACKET, FROM_ENDPOINT, REPLY, (INGRESS, 7), id="reply leaves: they asked"),
+        pytest.param(PACKET, TO_ENDPOINT, REPLY, (EGRESS, 8), id="reply comes: we asked"),
+        pytest.param(UNHEARD, FROM_ENDPOINT, FORWARD, (EGRESS, 0), id="nameless leaves"),
+        pytest.param(UNHEARD, TO_ENDPOINT, REPLY, (EGRESS, 0), id="reply to nameless comes"),
+        pytest.param(FROM_HERE, TO_NETWORK, FORWARD, (EGRESS, 7), id="leaves the node"),
+        pytest.param(TO_HERE, FROM_HOST, FORWARD, (INGRESS, 8), id="host's comes"),
+        pytest.param(TO_HERE, FROM_HOST, REPLY, (EGRESS, 8), id="host's reply comes"),
+        pytest.param(UNHEARD, TO_NETWORK, FORWARD, (UNKNOWN, 0), id="passes by"),
+    ],
+)
+def test_direction_and_endpoint_where_interfaces_are_observed(
+    station: Station, packet: bytes, point: int, reason: int, expected: tuple[int, int]
+) -> None:
+    row = station.row(trace(packet, point=point, reason=reason, ext_flags=OBSERVED))
+    assert (row["direction"], row["endpoint_id"]) == expected
+
+
 def test_both_sides_are_known(station: Station) -> None:
     row = station.row(trace(PACKET, source=7, reason=0, labels=(1000, 1001)))
     assert station.interns.endpoints[int(row["source_ref"])] == LOCAL

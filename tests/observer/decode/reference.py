@@ -199,6 +199,8 @@ def _put_ext(result: Decoded, ext: bytes, kind: int) -> None:
         columns["vlan_id"] = tci & 0xFFF
     if flags & 2:
         columns["flags"] |= 4
+    if flags & 8:
+        columns["flags"] |= 0x10
 
 
 def _put_packet(result: Decoded, packet: Packet) -> None:
