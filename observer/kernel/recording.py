@@ -38,6 +38,7 @@ _FRAME: Final = struct.Struct("<B3xII")
 _BATCH: Final = struct.Struct("<IIq")
 _LOST: Final = struct.Struct("<iIQqqq")
 _END: Final = struct.Struct("<Q")
+_LAST_CPU: Final = (1 << 16) - 1
 _LAST_NS: Final = (1 << 63) - 1
 _KIND_BATCH, _KIND_LOST, _KIND_CHANGE, _KIND_END = range(1, 5)
 
@@ -230,6 +231,8 @@ class Recording:
 
     def _check_gap(self, batch: SampleBatch, offset: int) -> None:
         for gap in batch.lost:
+            if not -1 <= gap.cpu <= _LAST_CPU:
+                raise self._error(f"cpu {gap.cpu}, need -1..{_LAST_CPU}", offset)
             for time_ns in (gap.first_mono_ns, gap.last_mono_ns):
                 self._check_time(time_ns + batch.wall_offset_ns, offset)
 

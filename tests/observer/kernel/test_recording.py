@@ -146,13 +146,14 @@ TIME_TOO_LATE = struct.pack("<IIqqH", 1, 0, 1 << 62, 1 << 62, 0) + bytes(SAMPLE_
         (1, TIMES_BACKWARDS, "times of a batch are not ascending, at offset 24"),
         (1, TIME_TOO_LATE, f"time {1 << 63} ns, need 0.*, at offset 24"),
         (2, struct.pack("<iIQqqq", 0, 0, 1, 5, -7, 0), "time -7 ns, need 0.*, at offset 24"),
+        (2, struct.pack("<iIQqqq", 1 << 16, 0, 1, 5, 6, 0), "cpu 65536, need -1..65535"),
         (3, b"\xff", "frame of kind 3 is no change: .*, at offset 36"),
         (3, b"[]", "frame of kind 3 is no change: .*, at offset 36"),
         (3, b'{"change": 1, "object": {}}', "frame of kind 3 is no change of an object"),
         (3, b"[" * 100_000, "frame of kind 3 is no change: maximum recursion"),
         (9, b"", "unknown frame of kind 9, 0 bytes, at offset 24"),
     ],
-    ids=["backwards", "late", "gap", "bytes", "list", "number", "nested", "kind"],
+    ids=["backwards", "late", "gap", "cpu", "bytes", "list", "number", "nested", "kind"],
 )
 def test_what_no_recorder_wrote_is_refused_though_its_checksum_fits(
     tmp_path: Path, kind: int, payload: bytes, message: str
