@@ -82,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._keepalive: Keepalive | None = None
         self._transport: asyncio.Transport
+        self._tls: SSLObject | None = None
         self._h2 = H2State(client_side=self.client_side, limits=limits)
         preface = b"" if self.client_side else PREFACE
         self._intake = Intake(self, preface=preface, limits=limits, clock=self._loop.time)
@@ -96,8 +97,8 @@ class Connection(asyncio.Protocol):
             # asyncio does so only where the socket names its protocol; accepted ones may not.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._transport.set_write_buffer_limits(high=self.limits.write_high_bytes)
-        tls: SSLObject | None = transport.get_extra_info("ssl_object")
-        if tls is not None and tls.selected_alpn_protocol() != "h2":
+        self._tls = transport.get_extra_info("ssl_object")
+        if self._tls is not None and self._tls.selected_alpn_protocol() != "h2":
             self.on_refused(Refusal.ALPN)
             self._finish("peer did not select h2 by ALPN")
             return

@@ -224,6 +224,9 @@ def _dial_text(address: Address, error: OSError) -> str:
     """Return why dialling failed as Go would say it."""
     if isinstance(error, ssl.SSLError):
         return f"{_HANDSHAKE}: {error.reason or error}"
+    if not str(error):
+        # asyncio's word for a server that hung up in the handshake.
+        return f"{_HANDSHAKE}: EOF"
     known = error.errno is not None and error.errno > 0
     reason = os.strerror(error.errno or 0) if known else str(error)
     # Go's texts are C's with a small first letter: "connection refused".

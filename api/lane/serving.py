@@ -95,8 +95,8 @@ class ServerConnection(Connection):
 
     def peer_certificate(self) -> Mapping[str, object] | None:
         """Return the client's verified certificate, None without mTLS."""
-        tls = self._transport.get_extra_info("ssl_object")
-        return None if tls is None else (tls.getpeercert() or None)
+        # A closed transport no longer knows.
+        return None if self._tls is None else (self._tls.getpeercert() or None)
 
     def drain(self, reason: str = "graceful_stop") -> None:
         """Ask the client to go: GOAWAY, and after a round trip the last stream that counts."""
