@@ -10,13 +10,13 @@ from typing import Final
 
 from observer.kernel import features
 from observer.kernel.rings import online_cpus
-from server.checks.finding import Finding, blocker, fine, warning
+from server.checks.finding import Finding, State, blocker, fine, warning
 from server.settings import Settings
 
-_OLDEST: Final = (6, 6)
+_OLDEST: Final = (5, 15)
 _MACHINES: Final = ("x86_64", "aarch64")
 _JIT: Final = Path("/proc/sys/net/core/bpf_jit_enable")
-_UPGRADE: Final = "a kernel of 6.6 or newer: Debian 13, Debian 12 with backports, Ubuntu 24.04"
+_UPGRADE: Final = "Linux 5.15 or newer"
 
 
 def version(settings: Settings) -> Finding:
@@ -27,7 +27,7 @@ def version(settings: Settings) -> Finding:
         return blocker(name, found, f"a machine of {' or '.join(_MACHINES)}")
     numbers = re.match(r"(\d+)\.(\d+)", platform.release())
     if numbers is None or (int(numbers[1]), int(numbers[2])) < _OLDEST:
-        return warning(name, f"{found}: older than what is tested", _UPGRADE)
+        return warning(name, f"{found}: older than what is supported", _UPGRADE)
     return fine(name, found)
 
 
@@ -57,9 +57,15 @@ def redirect_peer(settings: Settings) -> Finding:
 
 
 def tcx(settings: Settings) -> Finding:
-    """Ask for links on interfaces."""
-    del settings
-    return _tried("tcx", features.try_tcx, "links can be made", _UPGRADE)
+    """Ask for links on interfaces; only `--attach tcx` cannot do without."""
+    name = "tcx"
+    if settings.attach == "clsact":
+        return fine(name, "not asked for: --attach clsact")
+    remedy = "Linux 6.6 or newer, or --attach auto: clsact does the same with filters"
+    found = _tried(name, features.try_tcx, "links can be made", remedy)
+    if found.state is State.BLOCKER and settings.attach == "auto":
+        return fine(name, f"{found.found}; clsact is used")
+    return found
 
 
 def perf_rings(settings: Settings) -> Finding:
@@ -68,7 +74,7 @@ def perf_rings(settings: Settings) -> Finding:
     name = "perf rings"
     if features.try_perf_ring(online_cpus()[0]):
         return fine(name, "with kernel time and counts of what is lost")
-    remedy = f"{_UPGRADE}: until then a loss is seen only with the next sample"
+    remedy = "Linux 6.0 or newer: until then a loss is seen only with the next sample"
     return warning(name, "losses are not counted at once", remedy)
 
 

@@ -1,8 +1,9 @@
 """The trial: our own programs compiled, loaded and attached for real, where nobody is hurt.
 
-A child process (`python -m server.checks.trial FOLDER`) takes a mount and a network namespace of
-its own, with a bpffs and a veth pair in them; loads the datapath there, sends one packet and waits
-for its sample. All of it ends with the child. In the parent: the child's words → Finding.
+A child process (`python -m server.checks.trial FOLDER ATTACH`) takes a mount and a network
+namespace of its own, with a bpffs and a veth pair in them; loads the datapath there, sends one
+packet and waits for its sample. All of it ends with the child. In the parent: the child's words →
+Finding.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from typing import Final
 
 from pyroute2 import IPRoute, NetlinkError
 
-from observer.kernel.datapath import Datapath, EndpointEntry
+from observer.kernel.datapath import Attach, Datapath, EndpointEntry
 from observer.kernel.errors import KernelError
 from observer.kernel.rings import PerfRings, RingSettings
 from server.checks.finding import Finding, blocker, fine, warning
@@ -40,11 +41,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def trial(settings: Settings) -> Finding:
     """Load the programs and let them see a packet; a second or two."""
-    del settings
     name = "trial"
     with tempfile.TemporaryDirectory(prefix="hubble-server-check-") as folder:
         child = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", __name__, folder],
+            [sys.executable, "-m", __name__, folder, settings.attach],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             capture_output=True,
             text=True,
@@ -57,24 +57,24 @@ def trial(settings: Settings) -> Finding:
     if child.returncode:
         return blocker(name, words, "see the findings above; the last line says what is missing")
     told = json.loads(child.stdout)
-    clsact = "works" if told["clsact"] else "is missing"
+    clsact = "works, too" if told["clsact"] else "is missing"
     return fine(
         name,
-        f"programs compiled and attached in {told['load_s']:.1f} s, a packet was reported; "
-        f"clsact {clsact}, not needed",
+        f"programs compiled and attached ({settings.attach}) in {told['load_s']:.1f} s, "
+        f"a packet was reported; clsact {clsact}",
     )
 
 
 def main() -> None:
     """Be the child."""
-    folder = Path(sys.argv[1])
+    folder, attach = Path(sys.argv[1]), Attach(sys.argv[2])
     try:
         _isolate()
     except OSError as error:
         print(error.strerror, file=sys.stderr)
         sys.exit(_NOT_TRIED)
     try:
-        told = _try_all(folder)
+        told = _try_all(folder, attach)
     except (KernelError, OSError, NetlinkError) as error:
         sys.exit(str(error))
     print(json.dumps(told))
@@ -88,14 +88,16 @@ def _isolate() -> None:
         raise OSError(ctypes.get_errno(), f"mount: {os.strerror(ctypes.get_errno())}")
 
 
-def _try_all(folder: Path) -> dict[str, object]:
+def _try_all(folder: Path, attach: Attach) -> dict[str, object]:
     with IPRoute() as links:
         links.link("add", ifname="host0", kind="veth", peer="pod0")
         numbers = {name: socket.if_nametoindex(name) for name in ("host0", "pod0")}
         for number in numbers.values():
             links.link("set", index=number, state="up")
         begun_s = time.perf_counter()
-        loaded = Datapath.load(node="check", bpffs=folder, conntrack_entries=_CONNECTIONS)
+        loaded = Datapath.load(
+            node="check", bpffs=folder, conntrack_entries=_CONNECTIONS, attach=attach
+        )
         with closing(loaded) as datapath:
             datapath.upsert_endpoint(_endpoint(numbers["host0"]))
             datapath.attach(numbers["host0"])

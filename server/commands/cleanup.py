@@ -20,8 +20,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         "hubble-server cleanup",
         usage="hubble-server cleanup [flags]",
         description="Take the programs of a node off its interfaces and remove its pinned maps. "
-        "Refuses while a server runs for the node. Pods that were connected by these programs "
-        "have no network until a server runs again.",
+        "Refuses while a server runs for the node. From then on no policy is enforced: what was "
+        "denied may pass. And pods whose gateway these programs answered for lose their network "
+        "as soon as they have to ask for it again.",
         keys=_KEYS,
     )
     flags = vars(parser.parse_args(argv))

@@ -47,9 +47,27 @@ def test_what_a_kernel_lacks(
 
     monkeypatch.setattr(features, name, refuse)
     monkeypatch.setattr(os, "geteuid", lambda: user)
-    finding = TRIED[name](Settings())
+    finding = TRIED[name](Settings(attach="tcx"))
     assert (finding.state, finding.found) == (state, found)
     assert finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("attach", "found"),
+    [
+        ("auto", "refused: Invalid argument; clsact is used"),
+        ("clsact", "not asked for: --attach clsact"),
+    ],
+)
+def test_tcx_may_be_missing_where_clsact_will_do(
+    attach: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(features, "try_tcx", refuse)
+    finding = kernel.tcx(Settings(attach=attach))
+    assert (finding.state, finding.found) == (State.OK, found)
 
 
 @pytest.mark.kernel
@@ -86,8 +104,8 @@ def test_a_lock_without_types_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         ("6.6.0", "x86_64", State.OK),
         ("6.18.44-fc", "aarch64", State.OK),
         ("7.0.0-rc1", "x86_64", State.OK),
-        ("6.5.13-arch", "x86_64", State.WARNING),
-        ("5.15.0", "x86_64", State.WARNING),
+        ("5.15.0-91-generic", "x86_64", State.OK),
+        ("5.14.21", "x86_64", State.WARNING),
         ("odd", "x86_64", State.WARNING),
         ("6.12.0", "riscv64", State.BLOCKER),
     ],
@@ -119,13 +137,15 @@ def test_rings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.kernel
+@pytest.mark.parametrize("attach", ["tcx", "clsact"])
 def test_the_trial_sees_a_packet_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    attach: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     mounts, links = Path("/proc/self/mountinfo").read_text, Path("/proc/net/dev").read_text
-    found = trial.trial(Settings())
+    found = trial.trial(Settings(attach=attach))
     assert found.state is State.OK, found.found
+    assert f"attached ({attach})" in found.found
     assert "a packet was reported" in found.found
     assert not list(tmp_path.iterdir())
     assert str(tmp_path) not in mounts()
