@@ -40,6 +40,8 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.written = bytearray()
         self.ended = False
+        self.ended_early = False
+        """By the connection itself, before the peer was lost."""
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         assert not self.ended, "write after close"
@@ -109,6 +111,7 @@ async def feed(connection: Connection, pieces: list[bytes], *, pause: bool) -> T
         if pause:
             await turns()
     await turns()
+    transport.ended_early = transport.ended
     connection.connection_lost(None)
     await turns()
     check_frames(bytes(transport.written), is_client=connection.client_side)

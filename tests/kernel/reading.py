@@ -20,11 +20,12 @@ ECHO = {ICMP: (8, 0), ICMPV6: (128, 129)}
 
 
 class Refused(Exception):  # noqa: N818 # an outcome, not an error
-    """The packet cannot be read; the drop reason."""
+    """The packet cannot be read: the drop reason, and the protocol if that is what is wrong."""
 
-    def __init__(self, reason: int) -> None:
+    def __init__(self, reason: int, protocol: int = 0) -> None:
         super().__init__(f"drop {reason}")
         self.reason = reason
+        self.protocol = protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +131,7 @@ def _transport(packet: Packet) -> Packet:
     if protocol == IGMP:
         known = is_ipv4 and packet.destination.is_multicast
     if not known:
-        raise Refused(UNKNOWN_L4)
+        raise Refused(UNKNOWN_L4, protocol)
     if len(data) < HEADER_BYTES[protocol] or (protocol == TCP and data[12] < 0x50):
         raise Refused(TRUNCATED)
     if protocol == IGMP:
