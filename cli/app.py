@@ -1,6 +1,6 @@
 """`hubble`: the composition root of the command line.
 
-    words -> command (tree) -> arguments and filters (flags over environment) -> run -> exit code
+    words -> command (tree) -> arguments: flags over environment over file -> run -> exit code
 
 Errors go to stderr and give exit code 1. Ctrl-C, and a reader that had enough (`| head`), are
 ways to end a command, not errors.
@@ -15,6 +15,7 @@ from importlib import import_module
 
 from api.version import VERSION
 from cli.commands.tree import ROOT
+from cli.configfile import config_path, file_layer
 from cli.errors import CliError, UsageError
 from cli.flags.arguments import Arguments, HelpWanted, environment_layer
 from cli.flags.helppage import help_page, unknown_command
@@ -63,8 +64,14 @@ def run(words: Sequence[str], surroundings: Surroundings) -> int:
 
 def _dispatch(words: Sequence[str], surroundings: Surroundings) -> None:
     command, path, rest = find_command(ROOT, words)
-    layers = (environment_layer(surroundings.environ),)
-    arguments = Arguments(rest, flags_of(command), layers)
+    arguments = Arguments(
+        rest,
+        flags_of(command),
+        (
+            environment_layer(surroundings.environ),
+            file_layer(lambda: config_path(arguments, surroundings), surroundings.warn),
+        ),
+    )
     try:
         if command.run:
             _function(command)(arguments, surroundings)

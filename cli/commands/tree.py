@@ -94,12 +94,43 @@ DEBUG_EVENTS = Command(
     run="cli.commands.events:run_debug",
 )
 
+
+def _settings(name: str, what: str, words: str = "") -> Command:
+    return Command(
+        name=name,
+        words=words,
+        summary=what,
+        help=f"{what}.",
+        sets=_group,
+        run=f"cli.commands.config:run_{name}",
+    )
+
+
+CONFIG = Command(
+    name="config",
+    summary="Show settings, and change those in the configuration file",
+    help=(
+        "Show settings, and change those in the configuration file.\n\n"
+        "Global and server flags need not be typed each time. A value is taken from the flag, or\n"
+        "from the environment (HUBBLE_TLS_SERVER_NAME for --tls-server-name), or from the file,\n"
+        "or is the default: whatever of these comes first."
+    ),
+    sets=_global,
+    children=(
+        _settings("get", "Show one setting as it is in force, or all", "[KEY]"),
+        _settings("reset", "Write the default of one setting, or of all, into the file", "[KEY]"),
+        _settings("set", "Write a setting into the file, or its default", "KEY [VALUE]"),
+        _settings("view", "Show all settings as they are in force"),
+    ),
+)
+
 ROOT = Command(
     name="hubble",
     summary="",
     help="Look at the traffic of a cluster: what passed, what was dropped, and why.",
     sets=_root,
     children=(
+        CONFIG,
         Command(
             name="help",
             summary="Show the help of a command",

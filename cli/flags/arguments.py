@@ -1,7 +1,7 @@
 """Values of all flags of one command, whoever set them: flag over environment over default.
 
-Later sources (the configuration file) are further layers between environment and default: a
-layer is asked for a flag's words and answers None when it has none.
+Between the command line and the default stand layers, asked in order: the environment, then the
+configuration file. A layer is asked for a flag's value and answers None when it has none.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -83,13 +83,8 @@ class Arguments:
                 f"invalid argument {quoted(text)} for {quoted(flag.label)} flag: {reason}"
             ) from None
 
-    def _typed(self, name: str, kind: type[V]) -> V:
-        value = self._value(self._names.long[name])
-        if not isinstance(value, kind):
-            raise TypeError(f"read flag --{name} as {kind.__name__}: it holds {value!r}")
-        return value
-
-    def _value(self, flag: Flag) -> Value:
+    def value(self, flag: Flag) -> Value:
+        """Value of any flag, whoever set it."""
         if flag.name in self._given:
             return self._given[flag.name]
         for layer in self._layers:
@@ -97,6 +92,12 @@ class Arguments:
             if value is not None:
                 return value
         return flag.default_value
+
+    def _typed(self, name: str, kind: type[V]) -> V:
+        value = self.value(self._names.long[name])
+        if not isinstance(value, kind):
+            raise TypeError(f"read flag --{name} as {kind.__name__}: it holds {value!r}")
+        return value
 
     def _set(self, flag: Flag, value: Value) -> None:
         earlier = self._given.get(flag.name)

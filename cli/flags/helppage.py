@@ -50,7 +50,7 @@ def unknown_command(root: Command, word: str) -> str:
 def _usage(command: Command, words: str) -> str:
     lines = ["Usage:"]
     if command.run:
-        lines.append(f"  {words} [flags]")
+        lines.append(f"  {words}{' ' if command.words else ''}{command.words} [flags]")
     if command.children:
         lines.append(f"  {words} [command]")
     return "\n".join(lines)

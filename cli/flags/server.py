@@ -20,7 +20,14 @@ def _setting_switch(name: str, help_text: str, short: str = "") -> Flag:
 
 GLOBAL = FlagSet(
     title="Global",
-    flags=(_setting_switch("debug", "Tell on stderr what goes on behind the scenes", "D"),),
+    flags=(
+        _setting(
+            "config",
+            "string",
+            "Configuration file; ~/.config/hubble/config.yaml if none is named",
+        ),
+        _setting_switch("debug", "Tell on stderr what goes on behind the scenes", "D"),
+    ),
 )
 
 SERVER = FlagSet(
@@ -28,6 +35,31 @@ SERVER = FlagSet(
     flags=(
         _setting("basic-auth-password", "string", "Password to log in with"),
         _setting("basic-auth-username", "string", "Name to log in with"),
+        _setting(
+            "kube-context",
+            "string",
+            "Context of the kubeconfig to use; counts with --port-forward",
+        ),
+        _setting(
+            "kube-namespace",
+            "string",
+            "Namespace of the service hubble-relay; counts with --port-forward",
+            default="kube-system",
+        ),
+        _setting(
+            "kubeconfig",
+            "string",
+            "Path of the kubeconfig file; counts with --port-forward",
+        ),
+        _setting_switch(
+            "port-forward", "Reach the relay in the cluster through the Kubernetes API", "P"
+        ),
+        _setting(
+            "port-forward-port",
+            "uint16",
+            "Port on this machine that is forwarded, 0 for any; counts with --port-forward",
+            default="4245",
+        ),
         _setting(
             "request-timeout",
             "duration",

@@ -31,7 +31,7 @@ class Flag:
     bare: str | None = None
     """Value of the flag when written without one; None when a value must follow."""
     from_environment: bool = False
-    """Whether HUBBLE_<NAME> sets it, and later the configuration file."""
+    """Whether HUBBLE_<NAME> and the configuration file set it."""
 
     @property
     def label(self) -> str:
@@ -74,6 +74,8 @@ class Command:
     """What the help page begins with."""
     sets: Callable[[], tuple[FlagSet, ...]]
     """Makes the flags that it takes, in the order of the help page."""
+    words: str = ""
+    """What it takes besides flags, for the usage line."""
     examples: str = ""
     aliases: tuple[str, ...] = ()
     children: "tuple[Command, ...]" = ()

@@ -10,7 +10,18 @@ from cli.flags.scan import find_command
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["observe"], ["status"], ["list"], ["list", "nodes"], ["observe", "agent-events"]]
+    "words",
+    [
+        [],
+        ["config"],
+        ["config", "set"],
+        ["list"],
+        ["list", "nodes"],
+        ["observe"],
+        ["observe", "agent-events"],
+        ["status"],
+    ],
+    ids=" ".join,
 )
 def test_help_page(words: list[str], golden: Path) -> None:
     command, path, _ = find_command(ROOT, words)
