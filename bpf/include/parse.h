@@ -404,7 +404,7 @@ static __always_inline bool parse_inner(struct __sk_buff *skb, const struct pack
 	if (outer->ipv6) {
 		struct ipv6hdr ip;
 
-		if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)))
+		if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 6)
 			return false;
 		ipv6_address(&inner->source, &ip.saddr);
 		ipv6_address(&inner->destination, &ip.daddr);
@@ -414,7 +414,8 @@ static __always_inline bool parse_inner(struct __sk_buff *skb, const struct pack
 	} else {
 		struct iphdr ip;
 
-		if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)))
+		if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 4 ||
+		    ip.ihl < 5)
 			return false;
 		ipv4_address(&inner->source, ip.saddr);
 		ipv4_address(&inner->destination, ip.daddr);

@@ -146,6 +146,8 @@ def follow_ups(draw: st.DrawFn, a: Party, b: Party, first: Frame) -> list[Step]:
         case 3:
             protocol, kind = (ICMP, 3) if version == 4 else (ICMPV6, 1)
             about = first.but(fragment=None, options=b"").encode()[14:]
+            if draw(st.integers(0, 3)) == 0:
+                about = bytes((draw(st.integers(0, 255)),)) + about[1:]
             error = first.reply(
                 protocol=protocol, icmp_type=kind, payload=about, l4=None, fragment=None, vlan=None
             )
