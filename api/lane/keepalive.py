@@ -7,7 +7,8 @@ has nothing to say. Anything received counts as life, so a busy connection is ne
       ▲                    └── anything heard ──┐
       └─────────────────────────────────────────┘
 
-Receiving costs one time stamp; there is one timer per connection.
+Receiving costs one time stamp; there is one timer per connection, so a peer that answers is asked
+again after the longer of the two times at the earliest.
 """
 
 from __future__ import annotations

@@ -172,7 +172,16 @@ class ServerConnection(Connection):
         stream.task.add_done_callback(partial(self._call_ended, stream))
 
     async def _serve(self, stream: Stream, headers: list[Header]) -> None:
-        """Run the call and send its status; the root of the call's task."""
+        """Answer a call; the root of its task."""
+        try:
+            await self._answer(stream, headers)
+        finally:
+            # At once, not when the loop comes round to the task's end: the client knows that its
+            # call is over and may have used the place already.
+            self._free(stream)
+
+    async def _answer(self, stream: Stream, headers: list[Header]) -> None:
+        """Run the call and send its status."""
         refusal = refusal_of(headers)
         if refusal is not None:
             self.send_headers(stream.stream_id, refusal, end=True)
@@ -207,9 +216,15 @@ class ServerConnection(Connection):
         raise RpcError(Code.UNIMPLEMENTED, text)
 
     def _call_ended(self, stream: Stream, task: asyncio.Task[None]) -> None:
-        """Free the stream; also when its task was cancelled before it ran at all."""
+        """Free the stream also when its task was cancelled before it ran at all."""
         if not task.cancelled() and task.exception() is not None:
             _log.error("end call: peer=%s", self.peer, exc_info=task.exception())
+        self._free(stream)
+
+    def _free(self, stream: Stream) -> None:
+        """Drop a stream whose call is over; the second time nothing happens."""
+        if self.streams.get(stream.stream_id) is not stream:
+            return
         # What the client still sends of its request is of no use: it may stop.
         self.reset(stream.stream_id, NO_ERROR)
         if len(self.streams) == 1:
