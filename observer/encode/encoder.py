@@ -36,6 +36,7 @@ from observer.table.interns import Interns, InternTable
 from observer.table.ring import FlowTable
 
 _KEPT_PLANS: Final = 4
+_WARM_ROWS: Final = 512
 # NumPy is slow with members of enums.
 _DETAIL: Final = int(RowFlag.DETAIL)
 _ETHERNET: Final = int(RowFlag.ETHERNET)
@@ -95,6 +96,7 @@ class FlowEncoder:
         if not len(positions):
             return Framed(b"", 0)
         plan = self._plan(paths)
+        plan.rows_encoded += len(positions)
         if paths is not None and not plan.joinable:
             return self._encode_singly(positions, paths, details=details)
         columns = RowColumns(self._table, positions)
@@ -106,6 +108,11 @@ class FlowEncoder:
             joined[:, index + 1] = fragments
         self._replace_lost(joined, columns)
         return Framed(b"".join(joined.ravel().tolist()), len(positions))
+
+    def is_warm(self, paths: FieldMask | None) -> bool:
+        """Whether most of what repeats is encoded already, under a mask."""
+        plan = self._plans.get(paths)
+        return plan is not None and plan.rows_encoded > _WARM_ROWS
 
     def lost(self, lost: LostEvents, *, time_ns: int) -> Framed:
         """Encode the report of a gap that is not in the table."""

@@ -94,6 +94,7 @@ class Plan:
                 constants=self._masked(_CONSTANT_FIELDS, constants),
             )
         )
+        self.rows_encoded = 0
         self._known_traits: dict[bytes, bytes] = {}
         self.traits = KeyFragments(slot_bits=_TRAIT_SLOT_BITS, build=self._build_traits)
         self.refs = dict(self._ref_fragments())

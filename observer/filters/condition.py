@@ -133,7 +133,9 @@ class RefVerdicts(Generic[T]):
     def _judge(self, interns: InternTable[T], refs: NDArray[np.int32]) -> None:
         if len(interns) * _MANY < len(refs):
             # Few values: judging all costs less than finding out which of them occur.
-            values = {ref: value for ref, value in interns.items() if ref not in self._judged}
+            values = dict(interns.items())
+            for ref in self._judged:
+                del values[ref]
         else:
             occurring = set(refs.tolist())
             values = {ref: interns[ref] for ref in occurring if ref and ref not in self._judged}

@@ -16,9 +16,13 @@ class Context:
     node_labels: tuple[str, ...]
     """As in flows: `key=value`."""
     shared: dict[Hashable, RefVerdicts[Endpoint]] = field(default_factory=dict)
+    label_verdicts: dict[tuple[str, ...], RefVerdicts[tuple[str, ...]]] = field(
+        default_factory=dict
+    )
+    """Verdicts on sets of labels by the selectors asked for."""
 
     def endpoint_verdicts(
-        self, key: Hashable, predicate: Callable[[Endpoint], bool], *, absent: bool = False
+        self, key: Hashable, predicate: Callable[[Endpoint], bool]
     ) -> RefVerdicts[Endpoint]:
         """Return the verdicts for a question; those who ask the same share them."""
-        return self.shared.setdefault(key, RefVerdicts(predicate, absent=absent))
+        return self.shared.setdefault(key, RefVerdicts(predicate))

@@ -13,10 +13,12 @@ from observer.filters.condition import Condition, Cost, Mask, RefVerdicts, RowSl
 from observer.filters.context import Context
 from observer.filters.errors import FilterError
 from observer.filters.labels import parse_labels
-from observer.filters.selector import parse_selector
+from observer.filters.selector import Selector, parse_selector
 
 _SIDES = ("source", "destination")
 _DEFAULT_NAMESPACE = "default"
+_MANY_SETS = 512
+"""So many sets of labels are judged as rows refer to them; fewer are all judged at once."""
 _EMPTY_NAME = "invalid filter, name must not be empty"
 
 
@@ -164,33 +166,36 @@ def labels(flow_filter: FlowFilter, context: Context) -> Iterator[Condition]:
     fields = (flow_filter.source_label, flow_filter.destination_label)
     for side, values in zip(_SIDES, fields, strict=True):
         if values:
-            accepts = _any_selector(values, side)
-            verdicts = context.endpoint_verdicts(
-                ("label", tuple(values)), _has_labels(accepts), absent=accepts(())
-            )
-            yield _endpoint_condition(side, verdicts)
+            selectors = tuple(values)
+            # Mostly both sides are asked alike: what was parsed needs not be again.
+            if selectors not in context.label_verdicts:
+                context.label_verdicts[selectors] = _label_verdicts(_any_selector(values, side))
+            yield _label_condition(side, context.label_verdicts[selectors])
     if flow_filter.node_labels:
-        yield constant(_any_selector(flow_filter.node_labels, "node")(context.node_labels))
+        accepts = _any_selector(flow_filter.node_labels, "node")
+        yield constant(accepts(parse_labels(context.node_labels)))
 
 
-def _has_labels(accepts: Callable[[tuple[str, ...]], bool]) -> Callable[[Endpoint], bool]:
-    return lambda endpoint: accepts(endpoint.labels)
+def _label_verdicts(accepts: Selector) -> RefVerdicts[tuple[str, ...]]:
+    return RefVerdicts(lambda texts: accepts(parse_labels(texts)), absent=accepts({}))
 
 
-def _any_selector(values: Sequence[str], side: str) -> Callable[[tuple[str, ...]], bool]:
+def _label_condition(side: str, verdicts: RefVerdicts[tuple[str, ...]]) -> Condition:
+    def mask(rows: RowSlice) -> Mask:
+        sets, by_endpoint = rows.table.label_sets.sets, rows.table.label_sets.by_endpoint()
+        refs = rows.column(f"{side}_ref")
+        if len(sets) > _MANY_SETS:
+            return verdicts.mask(sets, by_endpoint.take(refs))
+        return verdicts.mask(sets, by_endpoint).take(refs)
+
+    return Condition(cost=Cost.REFERENCE, mask=mask)
+
+
+def _any_selector(values: Sequence[str], side: str) -> Selector:
     try:
         selectors = [parse_selector(value) for value in values]
     except FilterError as error:
         raise FilterError(f"invalid {side} label filter: {error}") from None
-    # Many endpoints share a set of labels.
-    judged: dict[tuple[str, ...], bool] = {}
-
-    def accepts(label_texts: tuple[str, ...]) -> bool:
-        verdict = judged.get(label_texts)
-        if verdict is None:
-            parsed = parse_labels(label_texts)
-            verdict = any(selector(parsed) for selector in selectors)
-            judged[label_texts] = verdict
-        return verdict
-
-    return accepts
+    if len(selectors) == 1:
+        return selectors[0]
+    return lambda labels: any(selector(labels) for selector in selectors)

@@ -59,6 +59,8 @@ def parse_selector(text: str) -> Selector:
         FilterError: the text is no selector; it says what was found and expected.
     """
     requirements = _Parser(text).selector()
+    if len(requirements) == 1:
+        return requirements[0].matches
     return lambda labels: all(requirement.matches(labels) for requirement in requirements)
 
 

@@ -5,17 +5,16 @@ costs as little as one that takes all:
 
         oldest          position           head (or, without follow, the head at the start)
     ──────┬─────────────────┬───────────────┬────
-          │ behind us       │ a step: scan, │
+          │ behind us       │ a turn: scan, │
           │                 │ encode, yield │
 
-A step takes as many rows as fit into a millisecond or so, then lets others run. Where the writer
+A turn takes as many rows as fit into a millisecond or so, then lets others run. Where the writer
 overtook the reader, the count of the rows lost is reported and reading goes on at `oldest`.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -26,9 +25,10 @@ from api.proto.observer.observer_pb2 import GetFlowsRequest
 from observer.encode import FlowEncoder
 from observer.ledger import Ledger, Stage
 from observer.query.gaps import Gaps
-from observer.query.pace import ENCODE_TARGET_S, SCAN_TARGET_S, Pace
+from observer.query.pace import ENCODE_TARGET_S, SCAN_TARGET_S, TURN_S, Pace
 from observer.query.request import FlowRequest
 from observer.query.start import start_position
+from observer.query.step import Step
 from observer.table.columns import EventKind
 from observer.table.ring import FlowTable
 
@@ -36,24 +36,11 @@ OVERTAKEN: Final = "reader overtaken"
 """Reason in the ledger."""
 
 # First steps meet endpoints that no cache and no filter knows yet: they are the slow ones.
-_ENCODE_ROWS: Final = 128
-_SCAN_ROWS: Final = 32_768
+_ENCODE_ROWS: Final = 64
+_ENCODE_ROWS_WARM: Final = 256
+_SCAN_ROWS: Final = 65_536
 _MANY_ENDPOINTS: Final = 2_048
 _SCAN_ROWS_OF_MANY: Final = 4_096
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
-    """What a slice of the table gave."""
-
-    positions: NDArray[np.int64]
-    """Rows to send."""
-    flow_count: int
-    """Those of them that are no gaps."""
-    next: int
-    """Where to go on."""
-    ended: bool
-    """Whether a flow was younger than `until`."""
 
 
 class FlowQuery:
@@ -91,7 +78,8 @@ class FlowQuery:
         many = len(table.interns.endpoints) > _MANY_ENDPOINTS
         scan_rows = _SCAN_ROWS_OF_MANY if many else _SCAN_ROWS
         self._scan = Pace(target_s=SCAN_TARGET_S, rows=scan_rows, least=256, most=1 << 17)
-        self._encode = Pace(target_s=ENCODE_TARGET_S, rows=_ENCODE_ROWS, least=32, most=1_024)
+        encode_rows = _ENCODE_ROWS_WARM if encoder.is_warm(request.mask) else _ENCODE_ROWS
+        self._encode = Pace(target_s=ENCODE_TARGET_S, rows=encode_rows, least=32, most=1_024)
         self._gaps = Gaps(patient=request.follow, clock_s=clock_s)
         self._seen_ns = 0
         """Time of the next row if it was there when last looked, else of the one before."""
@@ -139,7 +127,7 @@ class FlowQuery:
                     break
                 await self._wait(position)
                 continue
-            step = self._step(position, head, missing)
+            step = self._turn(position, head, missing)
             if len(step.positions):
                 yield self._encoded(step.positions)
             position = step.next
@@ -173,18 +161,39 @@ class FlowQuery:
         except TimeoutError:
             pass
 
-    def _step(self, position: int, head: int, missing: int | None) -> _Step:
-        """Find the rows to send in the next slice of the table."""
+    def _turn(self, position: int, head: int, missing: int | None) -> Step:
+        """Find the rows to send in the next slices, as many as there is time and room for."""
+        began_s = self._clock_s()
+        steps: list[Step] = []
+        found, room = 0, self._encode.rows
+        while True:
+            step = self._step(position, head, missing, room)
+            steps.append(step)
+            position = step.next
+            found += len(step.positions)
+            if missing is not None:
+                missing -= step.flow_count
+            room = self._room(self._clock_s() - began_s) - found
+            if step.ended or missing == 0 or position >= head or room <= 0:
+                return Step.joined(steps)
+
+    def _room(self, used_s: float) -> int:
+        """Return how many rows can be encoded in what is left of a turn after one more slice."""
+        left_s = TURN_S - used_s - SCAN_TARGET_S
+        return int(self._encode.rows * min(left_s / ENCODE_TARGET_S, 1.0))
+
+    def _step(self, position: int, head: int, missing: int | None, room: int) -> Step:
+        """Find rows to send in the next slice of the table, at most so many as there is room."""
         began_s = self._clock_s()
         selection, pace = self._request.selection, self._scan
-        count = self._encode.rows if selection.everything else pace.rows
+        count = room if selection.everything else pace.rows
         rows = self._table.segments(position, min(head, position + count))[0]
         scanned = rows.stop - rows.start
         found = np.flatnonzero(selection.mask(self._table, rows))
         end = self._end(rows)
         found = found[: np.searchsorted(found, end)]
         flows = self._table.columns["kind"][rows][found] != EventKind.LOST
-        kept = min(_length_with(flows, missing), self._encode.rows)
+        kept = min(_length_with(flows, missing), room)
         cut = kept < len(found)
         found = found[:kept]
         if cut:
@@ -195,7 +204,7 @@ class FlowQuery:
             pace.took(scanned, self._clock_s() - began_s)
         ended = not cut and end < rows.stop - rows.start
         self._see(position + scanned)
-        return _Step(
+        return Step(
             positions=position + found,
             flow_count=int(np.count_nonzero(flows[:kept])),
             next=position + scanned,

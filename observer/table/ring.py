@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from observer.entities import LostEvents
 from observer.table.columns import FLOW_COLUMNS, EventKind, RowFlag
 from observer.table.interns import Interns, InternTable
+from observer.table.label_sets import LabelSets
 from observer.table.rows import Column, Rows
 from observer.table.uuids import RowUuids
 
@@ -71,6 +72,7 @@ class FlowTable:
         self._waiting: set[asyncio.Future[None]] = set()
         self.interns = interns
         """What the `_ref` columns refer to."""
+        self.label_sets = LabelSets(interns.endpoints)
         self._held = _held_columns(interns)
 
     @property

@@ -283,6 +283,25 @@ def test_endpoints_that_come_later_are_judged_when_they_come() -> None:
     assert np.flatnonzero(selection.mask(table, slice(0, 45))).tolist() == [0, 3, 4]
 
 
+def test_labels_are_judged_alike_when_there_are_many_sets_of_them() -> None:
+    table = table_with([f"p{n}" for n in range(20)], capacity=1023)
+    selection = compile_filters([FlowFilter(source_label=["app in (p3, p700)"])], [])
+    assert np.flatnonzero(selection.mask(table, slice(0, 20))).tolist() == [3]
+    append(table, [f"p{n}" for n in range(900)])
+    assert np.flatnonzero(selection.mask(table, slice(0, 920))).tolist() == [3, 23, 720]
+
+
+def test_an_endpoint_with_other_labels_in_the_place_of_one_that_is_gone_is_judged_anew() -> None:
+    table = table_with(["a"], capacity=1)
+    selection = compile_filters([FlowFilter(source_label=["app=a"])], [])
+    verdicts = []
+    for pod in ("a", "b", "a", "c", "b", "a"):
+        append(table, [pod])
+        slot = (table.head - 1) & table.capacity
+        verdicts.append(selection.mask(table, slice(slot, slot + 1))[0])
+    assert verdicts == [True, False, True, False, False, True]
+
+
 def test_a_ref_that_is_used_again_is_judged_again() -> None:
     table = table_with(["a"], capacity=1)
     selection = compile_filters([FlowFilter(source_pod=["a"])], [])

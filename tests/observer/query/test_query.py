@@ -195,6 +195,18 @@ def ticking() -> Callable[[], float]:
     return lambda: next(ticks)
 
 
+async def test_what_few_rows_match_comes_at_once_while_there_is_time() -> None:
+    node = Node((1 << 18) - 1)
+    for _ in range(20):
+        node.append_flows(12_000)
+        node.append_flows(2, dropped=True)
+    asked = FlowRequest.parse(request(dropped=True), node_name="n", node_labels=())
+    quick = FlowQuery(
+        asked, table=node.table, encoder=node.encoder, ledger=node.ledger, clock_s=lambda: 0.0
+    )
+    assert [framed.count async for framed in quick.run()] == [40]
+
+
 async def test_slow_steps_become_small_ones() -> None:
     node = Node((1 << 14) - 1)
     node.append_flows(5_000)
