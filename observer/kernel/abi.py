@@ -82,6 +82,7 @@ def text() -> str:
             "key": _describe(each.key),
             "value": _describe(each.value),
             "names": None if each.names is None else dict(each.names),
+            "entries": each.entries,
         }
         for name, each in layouts().items()
     }
@@ -108,6 +109,7 @@ def read(written: str) -> dict[str, MapLayout]:
             key=_dtype(each["key"]),
             value=_dtype(each["value"]),
             names=each["names"],
+            entries=each["entries"],
         )
         for name, each in content["maps"].items()
     }
@@ -116,7 +118,7 @@ def read(written: str) -> dict[str, MapLayout]:
 def convert(rows: np.ndarray[Any, DType], to: DType) -> np.ndarray[Any, DType]:
     """Rows of one layout as rows of another, by field name; what is new in it is zero."""
     if to.names is None or rows.dtype.names is None:
-        return rows.astype(to)
+        return rows.astype(to.base)  # NumPy has made dimensions of an array's
     found = np.zeros(rows.shape, to)
     for name in set(to.names) & set(rows.dtype.names):
         field = found[name]

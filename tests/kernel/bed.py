@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from observer.kernel import layout, syscall
-from observer.kernel.datapath import Datapath, DatapathSettings, EndpointEntry
+from observer.kernel.datapath import Attach, Datapath, DatapathSettings, EndpointEntry
 from observer.kernel.netns import inside
 from observer.kernel.pins import DEFAULT_BPFFS
 from observer.kernel.rings import PerfRings, RingSettings
@@ -360,18 +360,26 @@ def _make_outside(node: str, stack: ExitStack, *, mute: bool) -> None:
 
 @contextmanager
 def make_bed(
-    *, mute: bool = True, conntrack_entries: int = 4096, ring_bytes: int = 1 << 20
+    *,
+    mute: bool = True,
+    conntrack_entries: int = 4096,
+    ring_bytes: int = 1 << 20,
+    attach: Attach = Attach.AUTO,
+    suffix: str = "",
 ) -> Iterator[Bed]:
     """Build it all. Mute pods have no addresses of their own: only packet sockets speak."""
     with ExitStack() as stack:
-        node = stack.enter_context(namespace(f"lkt{os.getpid()}{'' if mute else 't'}"))
+        node = stack.enter_context(namespace(f"lkt{os.getpid()}{'' if mute else 't'}{suffix}"))
         for name in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
             _sysctl(node, name, "1")
         _sysctl(node, "net/ipv6/conf/default/accept_dad", "0")
         _make_outside(node, stack, mute=mute)
         a, b = (make_pod(node, number, stack, mute=mute) for number in (1, 2))
         datapath = Datapath.load(
-            node=node, netns=netns_path(node), conntrack_entries=conntrack_entries
+            node=node,
+            netns=netns_path(node),
+            conntrack_entries=conntrack_entries,
+            attach=attach,
         )
         stack.callback(datapath.remove)
         rings = PerfRings(
