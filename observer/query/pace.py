@@ -2,11 +2,11 @@
 
 from typing import Final
 
-TURN_S: Final = 0.001_75
+TURN_S: Final = 0.001_9
 """A turn scans slices and encodes what they gave: below the 2 ms that the loop allows."""
 SCAN_TARGET_S: Final = 0.000_5
 """One slice."""
-ENCODE_TARGET_S: Final = 0.001
+ENCODE_TARGET_S: Final = 0.001_25
 
 
 class Pace:

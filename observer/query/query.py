@@ -79,7 +79,7 @@ class FlowQuery:
         scan_rows = _SCAN_ROWS_OF_MANY if many else _SCAN_ROWS
         self._scan = Pace(target_s=SCAN_TARGET_S, rows=scan_rows, least=256, most=1 << 17)
         encode_rows = _ENCODE_ROWS_WARM if encoder.is_warm(request.mask) else _ENCODE_ROWS
-        self._encode = Pace(target_s=ENCODE_TARGET_S, rows=encode_rows, least=32, most=1_024)
+        self._encode = Pace(target_s=ENCODE_TARGET_S, rows=encode_rows, least=32, most=2_048)
         self._gaps = Gaps(patient=request.follow, clock_s=clock_s)
         self._seen_ns = 0
         """Time of the next row if it was there when last looked, else of the one before."""
