@@ -15,7 +15,6 @@ from tests.e2e.conftest import PROGRAMS, RunningServer, running_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
-RESTARTS = 20
 RATE = 10_000
 DENIED_RATE = 1_000
 PORT = 7777
@@ -81,18 +80,17 @@ def told_as_lost(server: RunningServer) -> int:
     return sum(int(row["lost_events"]["num_events_lost"]) for row in rows if "lost_events" in row)
 
 
-def test_twenty_kills_under_load(lab: Lab, node_name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("attach", "kill_count"), [("tcx", 20), ("clsact", 4)])
+def test_kills_under_load(
+    lab: Lab, node_name: str, tmp_path: Path, attach: str, kill_count: int
+) -> None:
     policy = tmp_path / "numbered.yaml"
     policy.write_text(POLICY)
     publish(policy, lab)
     words: list[str | Path] = [
-        "--node-name",
-        node_name,
-        "--state",
-        lab.state,
-        "--netns",
-        lab.node_netns(node_name),
-    ]
+        "--node-name", node_name, "--state", lab.state,
+        "--netns", lab.node_netns(node_name), "--attach", attach,
+    ]  # fmt: skip
     half_started: list[str | Path] = [
         PROGRAMS / "hubble-server", "--socket-path", tmp_path / "hubble.sock", *words
     ]  # fmt: skip
@@ -111,12 +109,12 @@ def test_twenty_kills_under_load(lab: Lab, node_name: str, tmp_path: Path) -> No
                     ("tiefighter", RATE, "good"), ("xwing", DENIED_RATE, "evil")
                 )
             )  # fmt: skip
-        for number in range(RESTARTS):
+        for number in range(kill_count):
             if number % 2:
                 kill_while_it_loads(half_started)
                 continue
             with running_server(tmp_path, *words) as server:
-                if number == RESTARTS - 2:
+                if number == kill_count - 2:
                     assert told_as_lost(server) > 0  # what nobody read in between
                     assert server.flows("--last", "1", "--verdict", "DROPPED", "--since", "1m")
         sent, evil, seen = result(allowed), result(denied), result(receiver)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from observer.kernel.datapath import Attach
 from tests.kernel.bed import Bed, make_bed, remove_leftovers
 
 
@@ -11,6 +12,14 @@ from tests.kernel.bed import Bed, make_bed, remove_leftovers
 def shared_bed() -> Iterator[Bed]:
     remove_leftovers()
     with make_bed() as bed:
+        yield bed
+
+
+@pytest.fixture(scope="session")
+def clsact_bed() -> Iterator[Bed]:
+    """The same, attached as on kernels without tcx."""
+    remove_leftovers()
+    with make_bed(attach=Attach.CLSACT, suffix="c") as bed:
         yield bed
 
 

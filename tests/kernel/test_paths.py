@@ -8,6 +8,15 @@ from tests.kernel.frames import ACK, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP
 
 pytestmark = pytest.mark.kernel
 
+
+@pytest.fixture(params=["shared_bed", "clsact_bed"], ids=["tcx", "clsact"])
+def bed(request: pytest.FixtureRequest) -> Bed:
+    """What is told must not depend on how the programs are attached."""
+    found: Bed = request.getfixturevalue(request.param)
+    found.reset()
+    return found
+
+
 BOTH = pytest.mark.parametrize("version", [4, 6])
 
 
