@@ -20,17 +20,13 @@ from typing import Final
 import uvloop
 
 from api.lane.health import Health
-from api.lane.server import Server
-from api.lane.service import service_methods
-from api.proto.health import health_pb2
-from api.proto.observer import observer_pb2
-from api.version import WIRE_VERSION
 from observer.kernel.errors import KernelError
 from server import live, log, replay
 from server.commands import check, cleanup, config
 from server.configure import resolve
 from server.errors import ServerError
-from server.node import Node, build_node
+from server.listening import listen
+from server.node import build_node
 from server.observer_service import HEALTH_NAME
 from server.settings import Settings
 
@@ -80,7 +76,7 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     node, health = build_node(settings), Health()
-    lane = await _listen(settings, node, health)
+    lane = await listen(settings, node.service, health)
     observe = live.observe if settings.replay is None else replay.observe
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -89,29 +85,11 @@ async def run(settings: Settings) -> None:
             )
             await stop.wait()
             logger.info("stopping")
+            health.set(HEALTH_NAME, False)
             await lane.stop(settings.shutdown_grace)
             worker.cancel()
     finally:
         await lane.stop(0)
-
-
-async def _listen(settings: Settings, node: Node, health: Health) -> Server:
-    health.set(HEALTH_NAME, False)
-    observer = observer_pb2.DESCRIPTOR.services_by_name["Observer"]
-    checks = health_pb2.DESCRIPTOR.services_by_name["Health"]
-    methods = service_methods(observer, node.service) | service_methods(checks, health)
-    lane = Server(methods, initial_metadata=(("hubble-server-version", WIRE_VERSION),))
-    addresses = [f"unix://{settings.socket_path}"]
-    if settings.listen_address is not None:
-        addresses.append(settings.listen_address)
-    try:
-        settings.socket_path.parent.mkdir(parents=True, exist_ok=True)
-        for address in addresses:
-            logger.info("listening address=%s", await lane.listen(address))
-    except OSError as error:
-        await lane.stop(0)
-        raise ServerError(str(error)) from error
-    return lane
 
 
 def _say_ready(settings: Settings, health: Health) -> None:

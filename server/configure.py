@@ -65,7 +65,9 @@ def resolve_flags(
 
 
 def text_of(content: object) -> str:
-    """What a value in a configuration file says, as a flag would."""
+    """What a value in a configuration file says, as a flag would; a list with commas."""
+    if isinstance(content, list):
+        return ",".join(map(text_of, content))
     return str(content).lower() if isinstance(content, bool) else str(content)
 
 

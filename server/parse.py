@@ -35,6 +35,11 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def paths(text: str) -> tuple[Path, ...]:
+    """Paths with commas between them, at least one; they need not exist."""
+    return tuple(path(each.strip()) for each in text.split(","))
+
+
 def existing_folder(text: str) -> Path:
     """A folder that is there."""
     folder = path(text)

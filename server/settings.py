@@ -57,6 +57,25 @@ class Settings:
     socket_path: Annotated[Path, Setting(parse.path, "unix socket of the Observer service")] = Path(
         "/var/run/leavitt/hubble.sock"
     )
+    tls_cert_file: Annotated[
+        Path | None,
+        Setting(
+            parse.path,
+            "certificate (PEM) of the TCP address, which then speaks TLS 1.3; read again when it "
+            "changes. The unix socket stays in the clear",
+        ),
+    ] = None
+    tls_key_file: Annotated[
+        Path | None, Setting(parse.path, "key (PEM, not encrypted) of that certificate")
+    ] = None
+    tls_client_ca_files: Annotated[
+        tuple[Path, ...] | None,
+        Setting(
+            parse.paths,
+            "authorities (PEM), with commas; clients must show a certificate of one of them",
+            show.paths,
+        ),
+    ] = None
     shutdown_grace: Annotated[
         float,
         Setting(parse.duration_s, "time that open calls have to end at shutdown", show.duration_s),
@@ -127,6 +146,7 @@ class Settings:
 GROUPS = {
     "Node": ("node_name", "cluster_name", "state", "netns"),
     "Serve": ("listen_address", "socket_path", "shutdown_grace"),
+    "TLS": ("tls_cert_file", "tls_key_file", "tls_client_ca_files"),
     "Flows": ("event_buffer_capacity", "report_interval", "per_packet"),
     "Kernel": ("bpffs", "attach", "ring_bytes", "connections"),
     "Recordings": ("record", "replay", "speed"),

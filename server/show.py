@@ -1,6 +1,7 @@
 """Value of a setting → the text that `server.parse` reads back as the same value."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 _SECOND_NS: Final = 1_000_000_000
@@ -21,6 +22,11 @@ def duration_s(value: float) -> str:
         unit_ns, name = next(unit for unit in _SMALL_UNITS if whole_ns >= unit[0])
         return _decimal(whole_ns, unit_ns) + name
     return "".join(_large_parts(whole_ns))
+
+
+def paths(value: tuple[Path, ...]) -> str:
+    """Spell paths with commas between them."""
+    return ",".join(map(str, value))
 
 
 def speed(value: float | None) -> str:
