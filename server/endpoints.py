@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from observer.addresses import AddressBook
     from server.cluster.state import ClusterState
     from server.maps import EndpointMaps
+    from server.observed import ObservedInterfaces
 
 SETTLE_S = 0.01
 """An interface comes with a dozen notices: wait for the rest of them."""
@@ -57,17 +58,22 @@ class EndpointManager:
         book: AddressBook,
         datapath: EndpointMaps | None,
         interfaces: InterfaceSource | None,
+        observed: ObservedInterfaces | None = None,
     ) -> None:
-        """Take what to reconcile; without datapath and interfaces (a replay) only the book."""
+        """Take what to reconcile; without datapath and interfaces (a replay) only the book.
+
+        With `observed` interfaces are others' to connect, and only looked at: no datapath then.
+        """
         self.ready = asyncio.Event()
         """Set when the first round that was asked for is done."""
         self.problems = Problems()
         self._state = state
         self._viewer = Viewer(node_name=node_name, cluster_name=cluster_name)
         self._policies = PolicyBook()
-        linger_s = 0.0 if datapath is None else LINGER_S
+        linger_s = 0.0 if interfaces is None else LINGER_S
         self._book = BookWriter(book, self.problems, linger_s=linger_s)
         self._maps = None if datapath is None else MapWriter(datapath, self.problems)
+        self._observed = observed
         self._source = interfaces
         self._picture = NO_INTERFACES
         self._due = asyncio.Event()
@@ -110,6 +116,8 @@ class EndpointManager:
         if self._maps is not None:
             placed = place_all(view.local, picture, enforcement, self.problems)
             await self._maps.write(view, placed, pace)
+        if self._observed is not None:
+            await self._observed.write(picture, self.problems, pace)
         await self._book.drop(view, enforcement, names, pace)
         self.problems.end_round()
 

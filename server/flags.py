@@ -66,10 +66,10 @@ def _add(group: argparse._ActionsContainer, key: str) -> None:
     setting = SETTINGS[key]
     is_switch = setting.parse is switch
     default = DEFAULTS[key]
-    known = "" if default is None else f"; default {setting.show(default)}"
+    known = "" if default in (None, ()) else f"; default {setting.show(default)}"
     group.add_argument(
         "--" + dashed(key),
-        action=_Keep,
+        action=_Collect if setting.is_list else _Keep,
         nargs="?" if is_switch else None,
         const="true" if is_switch else None,
         metavar="BOOL" if is_switch else key.rpartition("_")[2].upper(),
@@ -95,3 +95,18 @@ class _Keep(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         setattr(namespace, self.dest, Origin(text=str(values), place=f"flag {option_string}"))
+
+
+class _Collect(_Keep):
+    """Keeps the texts of a flag that may be repeated, as one list."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        before: Origin | None = getattr(namespace, self.dest, None)
+        text = str(values) if before is None else f"{before.text},{values}"
+        super().__call__(parser, namespace, text, option_string)

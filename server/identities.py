@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from policy.labels import security_labels
 from policy.numbering import assign_numbers
+from server.cluster.objects import CONTAINER_KIND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,13 +29,15 @@ MOST_ENDPOINTS = 32_768
 """Far above what a node holds; leaves room to draw."""
 
 LabelSet = tuple[str, ...]
-"""`k8s:key=value`, sorted."""
+"""`k8s:key=value`, or `container:key=value` of what no cluster knows; sorted."""
 
 
 def identity_labels(
     pod: Pod, *, namespace_labels: Mapping[str, str], cluster_name: str
 ) -> LabelSet:
     """Give the labels that make the pod's identity; flows show them as the pod's labels."""
+    if pod.key.kind == CONTAINER_KIND:
+        return tuple(sorted(f"container:{key}={value}" for key, value in pod.labels.items()))
     found = security_labels(pod.labels)
     for key, value in namespace_labels.items():
         found[f"io.cilium.k8s.namespace.labels.{key}"] = value

@@ -12,7 +12,7 @@ import asyncio
 import errno
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 IFINFO = struct.Struct("=BxHiII")
 """ifinfomsg: family, device type, index, flags, change."""
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINK, IFLA_EXT_MASK = 1, 3, 5, 29
+IFLA_LINKINFO, IFLA_INFO_KIND = 18, 1
 IFLA_LINK_NETNSID, IFLA_TARGET_NETNSID = 37, 46
 SKIP_STATISTICS = 1 << 3
 
@@ -47,6 +48,7 @@ NUD_USABLE = 0x02 | 0x04 | 0x08 | 0x10 | 0x80
 """Reachable, stale, delay, probe, permanent."""
 
 MAC_BYTES = 6
+ARPHRD_ETHER, ARPHRD_LOOPBACK = 1, 772
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,19 @@ class Link:
     mac: bytes
     peer_mac: bytes | None
     """Of the other end of a veth pair; None if there is none or we may not see it."""
+    kind: str = ""
+    """As `ip link add type` names it; empty for hardware and loopback."""
+    device_type: int = ARPHRD_ETHER
+
+    @property
+    def has_ethernet(self) -> bool:
+        """Whether its frames begin with an Ethernet header."""
+        return self.device_type in (ARPHRD_ETHER, ARPHRD_LOOPBACK)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it leads nowhere but back."""
+        return self.device_type == ARPHRD_LOOPBACK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,12 +185,9 @@ class NodeInterfaces:
             if peer is not None:
                 peers[link.index] = peer
         return {
-            index: Link(
-                index=index,
-                name=link.name,
-                mac=link.mac,
-                peer_mac=self._peer_mac(peers[index], found) if index in peers else None,
-            )
+            index: replace(link, peer_mac=self._peer_mac(peers[index], found))
+            if index in peers
+            else link
             for index, link in found.items()
         }
 
@@ -231,13 +243,16 @@ class NodeInterfaces:
 
 def read_link(body: bytes) -> tuple[Link, Peer | None]:
     """Read a link from its message, and where its other end is (its MAC is not known yet)."""
-    _, _, index, _, _ = IFINFO.unpack_from(body)
+    _, device_type, index, _, _ = IFINFO.unpack_from(body)
     found = netlink.attributes(body, IFINFO.size)
+    info = netlink.attributes(found.get(IFLA_LINKINFO, b""), 0)
     link = Link(
         index=index,
         name=found.get(IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="replace"),
         mac=found.get(IFLA_ADDRESS, b""),
         peer_mac=None,
+        kind=info.get(IFLA_INFO_KIND, b"").rstrip(b"\0").decode(errors="replace"),
+        device_type=device_type,
     )
     peer_index = number(found.get(IFLA_LINK, b""))
     if not peer_index:

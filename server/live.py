@@ -1,9 +1,10 @@
 """A live node: the datapath is loaded, its rings are read, its maps follow the cluster's state.
 
     rings ──► pipeline (and recorder)
-    state folder ──► cluster state ──► endpoint manager ──► datapath, address book
+    state folder, or containers ──► cluster state ──► endpoint manager ──► datapath, address book
 
-What is attached stays when this ends: forwarding and verdicts go on without us.
+What is attached stays when this ends: forwarding and verdicts go on without us. In observe mode
+nobody needs it, and nothing stays.
 """
 
 import asyncio
@@ -18,10 +19,13 @@ from observer.kernel.recording import RecordedChange, Recorder
 from observer.kernel.rings import PerfRings, RingSettings
 from server.cluster.folder import StateFolder
 from server.cluster.state import ClusterState
+from server.containers.follow import Containers
 from server.endpoints import EndpointManager
+from server.errors import ServerError
 from server.interfaces import NodeInterfaces
 from server.losses import LossReports
 from server.node import Node
+from server.observed import PIN_SUFFIX, ObservedInterfaces
 from server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -40,13 +44,14 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
         KernelError: the datapath cannot be loaded, or the recording cannot be written.
         StateFolderError: the state folder cannot be read.
     """
+    is_observing = observes(settings)
     async with AsyncExitStack() as opened:
         recorder = None
         if settings.record is not None:
             recorder = opened.enter_context(closing(Recorder(settings.record)))
         # in a thread, since it waits for the compiler; clients are answered meanwhile
         datapath = await asyncio.to_thread(_load, settings)
-        opened.enter_context(closing(datapath))
+        opened.callback(datapath.remove if is_observing else datapath.close)
         # what nobody read is counted before anybody reads
         accounts = datapath.accounts
         reports = LossReports(table=node.table, ledger=node.ledger, accounts=accounts)
@@ -58,8 +63,9 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
             cluster_name=settings.cluster_name,
             state=state,
             book=node.book,
-            datapath=datapath,
+            datapath=None if is_observing else datapath,
             interfaces=interfaces,
+            observed=ObservedInterfaces(datapath, settings.interface) if is_observing else None,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_read(rings, node, recorder, accounts))
@@ -71,9 +77,21 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
             on_ready()
 
 
+def observes(settings: Settings) -> bool:
+    """Tell whether interfaces are only looked at; ServerError if settings contradict each other."""
+    is_observing = settings.mode == "observe"
+    if is_observing and not settings.interface:
+        raise ServerError("observe: which interfaces? --interface NAME, such as 'veth*'")
+    if settings.interface and not is_observing:
+        raise ServerError("--interface is for --mode observe")
+    return is_observing
+
+
 def _load(settings: Settings) -> Datapath:
+    is_observing = observes(settings)
     return Datapath.load(
-        node=settings.node_name,
+        node=settings.node_name + (PIN_SUFFIX if is_observing else ""),
+        is_observing=is_observing,
         bpffs=settings.bpffs,
         netns=settings.netns,
         conntrack_entries=settings.connections,
@@ -105,11 +123,15 @@ async def _read(
 async def _follow(
     settings: Settings, state: ClusterState, manager: EndpointManager, recorder: Recorder | None
 ) -> None:
-    """Take in what changes in the cluster; without a state folder the node has no pods."""
-    if settings.state is None:
+    """Take in what changes in the cluster, or else in the engine; or the node has no pods."""
+    if settings.state is not None:
+        batches = StateFolder(settings.state).changes()
+    elif observes(settings) and settings.container_socket:
+        batches = Containers(settings.container_socket, node_name=settings.node_name).changes()
+    else:
         manager.state_changed()
         return
-    async for changes in StateFolder(settings.state).changes():
+    async for changes in batches:
         for change in changes:
             state.apply(change)
             if recorder is not None:

@@ -121,6 +121,19 @@ def switch(text: str) -> bool:
     raise ValueError("expected true or false")
 
 
+def globs(text: str) -> tuple[str, ...]:
+    """Names or patterns of interfaces, with commas between."""
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if any(not part or "/" in part or part.split() != [part] for part in found):
+        raise ValueError("expected names or patterns such as veth*, with commas between")
+    return found
+
+
+def sockets(text: str) -> tuple[Path, ...]:
+    """Paths with commas between, or `none`; they need not exist."""
+    return () if text == "none" else paths(text)
+
+
 def word(*words: str) -> Callable[[str], str]:
     """One of some words."""
 

@@ -24,6 +24,8 @@ class Setting:
     """The line of `--help`."""
     show: Callable[[Any], str] = str
     """Its value → a text that is parsed to the same value; never called for what is not given."""
+    is_list: bool = False
+    """Its text is a list with commas, and its flag may be repeated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,35 @@ class Settings:
         ),
     ] = None
 
+    mode: Annotated[
+        str,
+        Setting(
+            parse.word("enforce", "observe"),
+            "enforce: connect this node's pods, by policy; observe: only look at interfaces of "
+            "others",
+        ),
+    ] = "enforce"
+    interface: Annotated[
+        tuple[str, ...],
+        Setting(
+            parse.globs,
+            "observe: name or pattern of the interfaces to look at, such as 'veth*'; may be "
+            "repeated, or a list with commas",
+            show.joined,
+            is_list=True,
+        ),
+    ] = ()
+    container_socket: Annotated[
+        tuple[Path, ...],
+        Setting(
+            parse.sockets,
+            "observe: sockets of container engines, the first that is there names the endpoints "
+            "if --state is not given; none: do not ask",
+            show.sockets,
+            is_list=True,
+        ),
+    ] = (Path("/var/run/docker.sock"), Path("/run/podman/podman.sock"))
+
     listen_address: Annotated[
         str | None,
         Setting(parse.address, "TCP address of the Observer service, such as :4244"),
@@ -73,7 +104,7 @@ class Settings:
         Setting(
             parse.paths,
             "authorities (PEM), with commas; clients must show a certificate of one of them",
-            show.paths,
+            show.joined,
         ),
     ] = None
     shutdown_grace: Annotated[
@@ -145,6 +176,7 @@ class Settings:
 
 GROUPS = {
     "Node": ("node_name", "cluster_name", "state", "netns"),
+    "Observe": ("mode", "interface", "container_socket"),
     "Serve": ("listen_address", "socket_path", "shutdown_grace"),
     "TLS": ("tls_cert_file", "tls_key_file", "tls_client_ca_files"),
     "Flows": ("event_buffer_capacity", "report_interval", "per_packet"),

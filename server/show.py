@@ -1,7 +1,6 @@
 """Value of a setting → the text that `server.parse` reads back as the same value."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 _SECOND_NS: Final = 1_000_000_000
@@ -24,9 +23,14 @@ def duration_s(value: float) -> str:
     return "".join(_large_parts(whole_ns))
 
 
-def paths(value: tuple[Path, ...]) -> str:
-    """Spell paths with commas between them."""
+def joined(value: Iterable[object]) -> str:
+    """Spell a list with commas."""
     return ",".join(map(str, value))
+
+
+def sockets(value: Iterable[object]) -> str:
+    """Spell a list of paths, or `none`."""
+    return joined(value) or "none"
 
 
 def speed(value: float | None) -> str:

@@ -20,6 +20,11 @@ Address: TypeAlias = IPv4Address | IPv6Address
 Document: TypeAlias = "Mapping[str, object]"
 
 
+CONTAINER_KIND = "Container"
+CONTAINER_API_VERSION = "leavitt.io/v1"
+"""Of our own: a container of this machine that no cluster knows, see server.containers."""
+
+
 class ObjectKey(NamedTuple):
     """Which object: unique among all that exist at one time."""
 
@@ -59,7 +64,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """A pod; without addresses while it waits for them and after it has finished."""
+    """A pod; without addresses while it waits for them and after it has finished.
+
+    Or a container that no cluster knows: then the key says so.
+    """
 
     key: ObjectKey
     uid: str

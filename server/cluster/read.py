@@ -16,6 +16,8 @@ from policy.networkpolicy import read_network_policy
 from policy.ports import PROTOCOL_NUMBERS
 from server.cluster.errors import ObjectError
 from server.cluster.objects import (
+    CONTAINER_API_VERSION,
+    CONTAINER_KIND,
     ClusterObject,
     Controller,
     EndpointSlice,
@@ -110,6 +112,23 @@ def _pod(field: Field, key: ObjectKey) -> Pod:
     )
 
 
+def _container(field: Field, key: ObjectKey) -> Pod:
+    """Read what server.containers wrote: to everybody else a container is a pod of its node."""
+    spec = field["spec"]
+    workload = spec["workload"]
+    return Pod(
+        key=key,
+        uid=field["metadata"]["uid"].text(""),
+        labels=field["metadata"]["labels"].string_map() | {"image": spec["image"].text("")},
+        owner=Owner(workload["kind"].name(), workload["name"].name()),
+        node_name=spec["nodeName"].name(),
+        service_account="",
+        addresses=_distinct([each.address() for each in field["status"]["addresses"].items()]),
+        host_network=False,
+        interface="",
+    )
+
+
 def _pod_addresses(status: Field) -> tuple[Address, ...]:
     found = [each["ip"].address() for each in status["podIPs"].items()]
     if not found and status["podIP"].present:
@@ -188,6 +207,7 @@ READERS: dict[str, tuple[str, Callable[[Field, ObjectKey], ClusterObject]]] = {
     "StatefulSet": ("apps/v1", _controller),
     "CronJob": ("batch/v1", _controller),
     "Job": ("batch/v1", _controller),
+    CONTAINER_KIND: (CONTAINER_API_VERSION, _container),
     "EndpointSlice": ("discovery.k8s.io/v1", _endpoint_slice),
     "NetworkPolicy": ("networking.k8s.io/v1", _network_policy),
 }

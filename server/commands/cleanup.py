@@ -10,6 +10,7 @@ from typing import Final
 from observer.kernel.cleanup import Removed, remove_node
 from server.configure import resolve_flags
 from server.flags import setting_parser
+from server.observed import PIN_SUFFIX
 
 _KEYS: Final = ("node_name", "bpffs", "netns")
 
@@ -27,13 +28,17 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     )
     flags = vars(parser.parse_args(argv))
     settings = resolve_flags(flags, environ, keys=_KEYS).settings
-    removed = remove_node(node=settings.node_name, bpffs=settings.bpffs, netns=settings.netns)
-    if not removed.folders and not removed.interfaces:
+    is_clean = True
+    for node in (settings.node_name, settings.node_name + PIN_SUFFIX):
+        removed = remove_node(node=node, bpffs=settings.bpffs, netns=settings.netns)
+        if not removed.folders and not removed.interfaces:
+            continue
+        is_clean = False
+        print(f"node {node}: {_told(removed)}")
+        for folder in removed.folders:
+            print(f"removed {folder}")
+    if is_clean:
         print(f"node {settings.node_name}: nothing to remove below {settings.bpffs}")
-        return 0
-    print(f"node {settings.node_name}: {_told(removed)}")
-    for folder in removed.folders:
-        print(f"removed {folder}")
     return 0
 
 

@@ -40,7 +40,7 @@ def written(resolved: Resolved) -> str:
 
 def _line(key: str, resolved: Resolved) -> str:
     value, place = getattr(resolved.settings, key), resolved.places[key]
-    if value is None and place == "default":
+    if value in (None, ()) and place == "default":
         return f"# {dashed(key)}:".ljust(_COMMENT_COLUMN) + "  # not given"
     # a file's name may hold anything, a line break too
     place = place if place.isprintable() else ascii(place)

@@ -43,6 +43,15 @@ def test_switches(argv: list[str], value: bool) -> None:
     assert resolve(argv, {}).per_packet is value
 
 
+def test_lists_by_commas_by_repetition_and_in_files(tmp_path: Path) -> None:
+    config = tmp_path / "server.yaml"
+    config.write_text("interface: ['veth*', br0]\ncontainer-socket: none\n")
+    assert resolve(["--interface", "a,b*", "--interface=c"], {}).interface == ("a", "b*", "c")
+    found = resolve(["--config", str(config)], {})
+    assert (found.interface, found.container_socket) == (("veth*", "br0"), ())
+    assert resolve([], {"HUBBLE_SERVER_INTERFACE": "x, y"}).interface == ("x", "y")
+
+
 def test_yaml_booleans_and_durations(tmp_path: Path) -> None:
     config = tmp_path / "server.yaml"
     config.write_text("per-packet: true\nreport-interval: 1m30s\nspeed: max\n")
@@ -64,6 +73,10 @@ def test_yaml_booleans_and_durations(tmp_path: Path) -> None:
         (["--netns", "no-such-namespace"], {}, None, "no /run/netns/no-such-namespace"),
         (["--ring-bytes", "5000"], {}, None, "expected a power of two"),
         (["--node-name", "a b"], {}, None, "set node-name .*: 'a b'"),
+        (["--mode", "watch"], {}, None, "expected one of enforce, observe: 'watch'"),
+        (["--interface", "veth*,,x"], {}, None, "set interface .*such as veth.*: 'veth\\*,,x'"),
+        (["--interface", "a b"], {}, None, "set interface from flag --interface: .*: 'a b'"),
+        (["--container-socket", ""], {}, None, "set container-socket .*expected a path"),
         (["--log-level", "loud"], {}, None, "expected one of debug, info, warning, error"),
         ([], {"HUBBLE_SERVER_CONNECTIONS": "none"}, None,
          "set connections from environment HUBBLE_SERVER_CONNECTIONS: .*: 'none'"),

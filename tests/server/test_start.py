@@ -42,6 +42,18 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
     assert line.endswith("expected one less than a power of two: '4096'")
 
 
+def test_to_observe_it_must_know_what(tmp_path: Path) -> None:
+    status, line = start(tmp_path, "--mode", "observe")
+    assert status == 1
+    assert line == "hubble-server: observe: which interfaces? --interface NAME, such as 'veth*'"
+
+
+def test_interfaces_of_others_are_only_observed(tmp_path: Path) -> None:
+    status, line = start(tmp_path, "--interface", "veth*")
+    assert status == 1
+    assert line == "hubble-server: --interface is for --mode observe"
+
+
 def test_a_truncated_recording_is_refused_with_its_offset(tmp_path: Path) -> None:
     recording = tmp_path / "cut.rec"
     recording.write_bytes(b"LEAVITT\n\x01\0\0\0\xd8\0\0\0" + bytes(8) + b"\x01\0\0")

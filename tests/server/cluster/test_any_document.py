@@ -50,6 +50,12 @@ apiVersion: apps/v1
 kind: ReplicaSet
 metadata: {name: r, ownerReferences: [{kind: Deployment, name: d, controller: true}]}
 ---
+apiVersion: leavitt.io/v1
+kind: Container
+metadata: {name: web, namespace: shop, uid: u, labels: {a: b}}
+spec: {nodeName: n, image: nginx, workload: {kind: ComposeService, name: web}}
+status: {addresses: [10.0.0.1, "fd00::1"]}
+---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: p}
