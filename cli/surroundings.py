@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-_CHUNK = 256 * 1024
+_CHUNK_BYTES = 256 * 1024
 
 
 class ByteSink(Protocol):
@@ -21,27 +21,28 @@ class ByteSink(Protocol):
 
 
 class Output:
-    """Collects text and hands it on in big pieces; at most 256 Ki characters wait."""
+    """Collects text and hands it on in big pieces; at most 256 KiB wait, and the last piece."""
 
     def __init__(self, sink: ByteSink) -> None:
         """Write to a binary file."""
         self._sink = sink
-        self._parts: list[str] = []
-        self._size = 0
+        self._parts: list[bytes] = []
+        self._size_bytes = 0
 
-    def write(self, text: str) -> None:
-        """Take text; raises OSError when the reader is gone."""
-        self._parts.append(text)
-        self._size += len(text)
-        if self._size >= _CHUNK:
+    def write(self, text: str | bytes) -> None:
+        """Take text, of bytes in UTF-8; raises OSError when the reader is gone."""
+        data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+        self._parts.append(data)
+        self._size_bytes += len(data)
+        if self._size_bytes >= _CHUNK_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Hand on all text."""
         if self._parts:
-            data = "".join(self._parts).encode("utf-8", "surrogateescape")
+            data = b"".join(self._parts)
             self._parts.clear()
-            self._size = 0
+            self._size_bytes = 0
             self._sink.write(data)
         self._sink.flush()
 

@@ -26,9 +26,9 @@ _FORMATS = {
 
 
 class Printer(Protocol):
-    """Turns responses of GetFlows, as wire bytes, into text."""
+    """Turns responses of GetFlows, as wire bytes, into text: a str, or bytes in UTF-8."""
 
-    def batch(self, messages: Sequence[bytes]) -> str:
+    def batch(self, messages: Sequence[bytes]) -> str | bytes:
         """Write what can be written of a batch; raises DecodeError."""
 
     def finish(self) -> str:

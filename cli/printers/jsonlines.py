@@ -20,28 +20,30 @@ class JsonPrinter:
 
     def __init__(self, *, debug: bool, warn: Callable[[str], None]) -> None:
         """Take whether all node states are told, and to whom."""
-        self._write = FlowLines()
+        self._lines = FlowLines()
         self._debug = debug
         self._warn = warn
 
-    def batch(self, messages: Sequence[bytes]) -> str:
+    def batch(self, messages: Sequence[bytes]) -> bytes:
         """Write the lines of a batch; raises DecodeError on bytes that are no response."""
-        lines = []
-        write = self._write
+        pieces: list[bytes] = []
+        flow = self._lines.flow
         for message in messages:
-            line = write(message)
-            if line.startswith(_SHOWN_HEADS):
-                lines.append(line)
-            elif line.startswith(_STATUS_HEAD):
-                self._node_status(message, line)
-        if not lines:
-            return ""
-        lines.append("")
-        return "\n".join(lines)
+            line = flow(message)
+            pieces += self._other(message) if line is None else line
+        return b"".join(pieces)
 
     def finish(self) -> str:
         """Nothing is held back."""
         return ""
+
+    def _other(self, message: bytes) -> tuple[bytes, ...]:
+        line = self._lines.any(message)
+        if line.startswith(_SHOWN_HEADS):
+            return line.encode(), b"\n"
+        if line.startswith(_STATUS_HEAD):
+            self._node_status(message, line)
+        return ()
 
     def _node_status(self, message: bytes, line: str) -> None:
         state = GetFlowsResponse.FromString(message).node_status.state_change
