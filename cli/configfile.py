@@ -8,7 +8,6 @@ ignored; only changing it is refused then.
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from cli.errors import CliError, UsageError
 from cli.flags.arguments import Arguments, Layer
@@ -101,6 +100,8 @@ class ConfigFile:
         return {str(key): value for key, value in values.items()}
 
     def _write(self, text: str) -> None:
+        from tempfile import NamedTemporaryFile
+
         path = Path(self.path).resolve()
         path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         mode = path.stat().st_mode & 0o777 if path.exists() else _FILE_MODE

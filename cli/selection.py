@@ -18,10 +18,13 @@ SelectRequest = GetFlowsRequest | GetAgentEventsRequest | GetDebugEventsRequest
 """Requests that say which events of a kind, in the same fields."""
 
 
-def select(request: SelectRequest, arguments: Arguments, now_ns: int) -> None:
+def select(
+    request: SelectRequest, arguments: Arguments, now_ns: int, *, of_file: bool = False
+) -> None:
     """Fill number, order and time range; raises UsageError where flags contradict each other.
 
-    Following begins with nothing of flows, but with the last 20 of rarer events.
+    Following begins with nothing of flows, but with the last 20 of rarer events. Of a file
+    everything is shown if nothing else is said.
     """
     first, last = arguments.number("first"), arguments.number("last")
     everything, follow = arguments.on("all"), arguments.on("follow")
@@ -37,10 +40,10 @@ def select(request: SelectRequest, arguments: Arguments, now_ns: int) -> None:
     ranged = _range(request, arguments, now_ns)
     request.first = bool(first)
     if everything:
-        request.number = _EVERYTHING
+        request.number = 0 if of_file else _EVERYTHING
     elif first or last:
         request.number = first or last
-    elif not ranged and not (follow and isinstance(request, GetFlowsRequest)):
+    elif not of_file and not ranged and not (follow and isinstance(request, GetFlowsRequest)):
         request.number = _DEFAULT_LAST
 
 

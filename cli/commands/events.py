@@ -12,6 +12,7 @@ from api.proto.observer.observer_pb2 import (
     GetDebugEventsResponse,
 )
 from cli.connection import ServerOptions
+from cli.errors import UsageError
 from cli.flags.arguments import Arguments
 from cli.printers.agenttext import AgentText
 from cli.printers.choice import Printer, output_format
@@ -61,6 +62,8 @@ def _ask(
     surroundings: Surroundings,
 ) -> None:
     server = ServerOptions.from_arguments(arguments)
+    if arguments.text("input-file"):
+        raise UsageError("cannot use --input-file here: only flows are read from files")
     select(request, arguments, surroundings.now_ns())
     question = Question(
         server=server,

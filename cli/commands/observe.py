@@ -1,13 +1,14 @@
 """`hubble observe`: ask for flows, print them as they come.
 
-    flags -> filters, selection, field mask -> GetFlowsRequest -> batches of bytes -> printer
+    flags -> filters, selection, field mask -> GetFlowsRequest -> server or file -> printer
 
-Everything typed is checked before a connection is made.
+Everything typed is checked before a connection is made or a file is opened.
 """
 
 from api.proto.flow.flow_pb2 import FlowFilter
 from api.proto.observer.observer_pb2 import GetFlowsRequest
 from cli.connection import ServerOptions
+from cli.errors import UsageError
 from cli.fieldmask import field_mask
 from cli.filters.raw import parse_filters, raw_filters_yaml
 from cli.filters.tracker import FilterFlags
@@ -26,8 +27,11 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
     server = ServerOptions.from_arguments(arguments)
     allow, deny = filters.finish()
     chosen = output_format(arguments)
+    path = arguments.text("input-file")
+    if path and arguments.on("port-forward"):
+        raise UsageError("cannot use --input-file and --auto-port-forward together")
     request = GetFlowsRequest()
-    select(request, arguments, surroundings.now_ns())
+    select(request, arguments, surroundings.now_ns(), of_file=bool(path))
     allow += parse_filters("allowlist", arguments.texts("allowlist"))
     deny += parse_filters("denylist", arguments.texts("denylist"))
     request.field_mask.paths.extend(field_mask(chosen, arguments))
@@ -37,6 +41,12 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
     request.whitelist.extend(allow)
     request.blacklist.extend(deny)
     printer = flow_printer(chosen, arguments, surroundings)
+    if path:
+        # NumPy and the filters come with it.
+        from cli.inputfile import FileQuestion, print_file
+
+        print_file(FileQuestion(path=path, request=request, printer=printer), surroundings)
+        return
     question = Question(
         server=server,
         method="GetFlows",

@@ -104,6 +104,11 @@ OTHER = FlagSet(
             kind="strings",
             help="Fields of a flow to ask for, e.g. 'time,source.pod_name'; JSON output only",
         ),
+        Flag(
+            name="input-file",
+            kind="string",
+            help="Read flows from this file of JSON lines, '-' for stdin, and ask no server",
+        ),
         switch("print-raw-filters", "Show the filters as JSON in YAML, and do not ask the server"),
         switch("silent-errors", "Say nothing of troubled nodes", short="s"),
         Flag(
