@@ -21,11 +21,10 @@ from server.cluster.folder import StateFolder
 from server.cluster.state import ClusterState
 from server.containers.follow import Containers
 from server.endpoints import EndpointManager
-from server.errors import ServerError
 from server.interfaces import NodeInterfaces
 from server.losses import LossReports
 from server.node import Node
-from server.observed import PIN_SUFFIX, ObservedInterfaces
+from server.observed import ObservedInterfaces, observes, pin_name
 from server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -77,21 +76,10 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
             on_ready()
 
 
-def observes(settings: Settings) -> bool:
-    """Tell whether interfaces are only looked at; ServerError if settings contradict each other."""
-    is_observing = settings.mode == "observe"
-    if is_observing and not settings.interface:
-        raise ServerError("observe: which interfaces? --interface NAME, such as 'veth*'")
-    if settings.interface and not is_observing:
-        raise ServerError("--interface is for --mode observe")
-    return is_observing
-
-
 def _load(settings: Settings) -> Datapath:
-    is_observing = observes(settings)
     return Datapath.load(
-        node=settings.node_name + (PIN_SUFFIX if is_observing else ""),
-        is_observing=is_observing,
+        node=pin_name(settings),
+        is_observing=observes(settings),
         bpffs=settings.bpffs,
         netns=settings.netns,
         conntrack_entries=settings.connections,

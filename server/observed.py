@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, Protocol
 
 from observer.kernel.datapath import LeadsTo
+from server.errors import ServerError
 from server.mirror import REFUSALS
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from server.interfaces import Interfaces, Link
     from server.pace import Pace
     from server.problems import Problems
+    from server.settings import Settings
 
 PIN_SUFFIX: Final = ".observe"
 """Behind the node's name in the name of its pins: those of a server that enforces stay apart."""
@@ -26,6 +28,21 @@ PIN_SUFFIX: Final = ".observe"
 _HOST_KINDS: Final = ("bridge", "openvswitch", "dummy")
 _ENDPOINT_KINDS: Final = ("veth", "netkit", "tun")
 """The last is a virtual machine's, if it has Ethernet frames."""
+
+
+def observes(settings: Settings) -> bool:
+    """Tell whether interfaces are only looked at; ServerError if settings contradict each other."""
+    is_observing = settings.mode == "observe"
+    if is_observing and not settings.interface:
+        raise ServerError("observe: which interfaces? --interface NAME, such as 'veth*'")
+    if settings.interface and not is_observing:
+        raise ServerError("--interface is for --mode observe")
+    return is_observing
+
+
+def pin_name(settings: Settings) -> str:
+    """Name the node as its pins do."""
+    return settings.node_name + (PIN_SUFFIX if observes(settings) else "")
 
 
 class ObservingDatapath(Protocol):

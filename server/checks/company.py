@@ -9,6 +9,7 @@ from observer.kernel.errors import KernelError
 from observer.kernel.hold import hold, node_folder
 from observer.kernel.netns import inside
 from server.checks.finding import Finding, blocker, fine, warning
+from server.observed import observes, pin_name
 from server.settings import Settings
 
 _PROCESSES: Final = Path("/proc")
@@ -21,6 +22,8 @@ def cilium(settings: Settings) -> Finding:
     with inside(settings.netns):
         devices = [device for _, device in socket.if_nameindex() if device.startswith("cilium_")]
     running = _agents() or ([str(_CILIUM_SOCKET)] if _CILIUM_SOCKET.exists() else [])
+    if running and observes(settings):
+        return fine(name, f"runs: {', '.join(running)}: it is only observed")
     if running:
         remedy = "stop Cilium on this node first: both would forward the same packets"
         return blocker(name, f"runs: {', '.join(running)}", remedy)
@@ -37,12 +40,13 @@ def cilium(settings: Settings) -> Finding:
 def earlier_server(settings: Settings) -> Finding:
     """Look for pins of this node, and for who holds them."""
     name = "earlier server"
-    root = node_folder(node=settings.node_name, bpffs=settings.bpffs)
+    node = pin_name(settings)
+    root = node_folder(node=node, bpffs=settings.bpffs)
     folders = sorted(root.glob("v*"))
     if not folders:
-        return fine(name, f"nothing left of node {settings.node_name}")
+        return fine(name, f"nothing left of node {node}")
     try:
-        os.close(hold(root, node=settings.node_name))
+        os.close(hold(root, node=node))
     except KernelError as error:
         return blocker(name, str(error), "stop it, or choose another --node-name")
     count = len({pin.name.partition("-")[0] for pin in root.glob("*/links/*")})

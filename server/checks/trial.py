@@ -1,6 +1,6 @@
 """The trial: our own programs compiled, loaded and attached for real, where nobody is hurt.
 
-A child process (`python -m server.checks.trial FOLDER ATTACH`) takes a mount and a network
+A child process (`python -m server.checks.trial FOLDER ATTACH MODE`) takes a mount and a network
 namespace of its own, with a bpffs and a veth pair in them; loads the datapath there, sends one
 packet and waits for its sample. All of it ends with the child. In the parent: the child's words →
 Finding.
@@ -22,7 +22,7 @@ from typing import Final
 
 from pyroute2 import IPRoute, NetlinkError
 
-from observer.kernel.datapath import Attach, Datapath, EndpointEntry
+from observer.kernel.datapath import Attach, Datapath, EndpointEntry, LeadsTo
 from observer.kernel.errors import KernelError
 from observer.kernel.rings import PerfRings, RingSettings
 from server.checks.finding import Finding, blocker, fine, warning
@@ -44,7 +44,7 @@ def trial(settings: Settings) -> Finding:
     name = "trial"
     with tempfile.TemporaryDirectory(prefix="hubble-server-check-") as folder:
         child = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", __name__, folder, settings.attach],
+            [sys.executable, "-m", __name__, folder, settings.attach, settings.mode],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             capture_output=True,
             text=True,
@@ -67,14 +67,14 @@ def trial(settings: Settings) -> Finding:
 
 def main() -> None:
     """Be the child."""
-    folder, attach = Path(sys.argv[1]), Attach(sys.argv[2])
+    folder, attach, is_observing = Path(sys.argv[1]), Attach(sys.argv[2]), sys.argv[3] == "observe"
     try:
         _isolate()
     except OSError as error:
         print(error.strerror, file=sys.stderr)
         sys.exit(_NOT_TRIED)
     try:
-        told = _try_all(folder, attach)
+        told = _try_all(folder, attach, is_observing=is_observing)
     except (KernelError, OSError, NetlinkError) as error:
         sys.exit(str(error))
     print(json.dumps(told))
@@ -88,7 +88,7 @@ def _isolate() -> None:
         raise OSError(ctypes.get_errno(), f"mount: {os.strerror(ctypes.get_errno())}")
 
 
-def _try_all(folder: Path, attach: Attach) -> dict[str, object]:
+def _try_all(folder: Path, attach: Attach, *, is_observing: bool) -> dict[str, object]:
     with IPRoute() as links:
         links.link("add", ifname="host0", kind="veth", peer="pod0")
         numbers = {name: socket.if_nametoindex(name) for name in ("host0", "pod0")}
@@ -96,11 +96,18 @@ def _try_all(folder: Path, attach: Attach) -> dict[str, object]:
             links.link("set", index=number, state="up")
         begun_s = time.perf_counter()
         loaded = Datapath.load(
-            node="check", bpffs=folder, conntrack_entries=_CONNECTIONS, attach=attach
+            node="check",
+            bpffs=folder,
+            conntrack_entries=_CONNECTIONS,
+            attach=attach,
+            is_observing=is_observing,
         )
         with closing(loaded) as datapath:
-            datapath.upsert_endpoint(_endpoint(numbers["host0"]))
-            datapath.attach(numbers["host0"])
+            if is_observing:
+                datapath.observe(numbers["host0"], LeadsTo.ENDPOINT)
+            else:
+                datapath.upsert_endpoint(_endpoint(numbers["host0"]))
+                datapath.attach(numbers["host0"])
             load_s = time.perf_counter() - begun_s
             asyncio.run(_see_packet(datapath))
         return {"load_s": load_s, "clsact": _has_clsact(links, numbers["pod0"])}

@@ -16,6 +16,7 @@ from server.checks.finding import Finding, Probe, State, warning
 from server.checks.trial import trial
 from server.configure import resolve_flags
 from server.flags import setting_parser
+from server.observed import observes
 from server.settings import Settings
 
 SERVING: Final[tuple[Probe, ...]] = (serving.tcp_address, serving.unix_socket)
@@ -46,6 +47,13 @@ PROBES: Final[tuple[Probe, ...]] = (
     trial,
 )
 """In the order of the list: causes before what follows from them."""
+FORWARDING: Final[tuple[Probe, ...]] = (
+    kernel.redirect_peer,
+    network.forwarding,
+    network.reverse_path,
+    network.mtu,
+)
+"""Of these, what does not matter to a server that only observes."""
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -62,10 +70,18 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     flags = vars(parser.parse_args(argv))
     output = flags.pop("output")
     settings = resolve_flags(flags, environ).settings
-    findings = look(PROBES if settings.replay is None else SERVING, settings)
+    findings = look(_probes(settings), settings)
     write = in_json if output == "json" else in_text
     print(write(findings))
     return int(any(finding.state is State.BLOCKER for finding in findings))
+
+
+def _probes(settings: Settings) -> tuple[Probe, ...]:
+    if settings.replay is not None:
+        return SERVING
+    if observes(settings):
+        return tuple(probe for probe in PROBES if probe not in FORWARDING)
+    return PROBES
 
 
 def look(probes: Sequence[Probe], settings: Settings) -> list[Finding]:

@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from observer.kernel import syscall
-from observer.kernel.datapath import Datapath, DatapathSettings, LeadsTo
+from observer.kernel.datapath import Attach, Datapath, DatapathSettings, LeadsTo
 from observer.kernel.netns import inside
 from observer.kernel.rings import PerfRings, RingSettings
 from tests.kernel.bed import WAIT_S, _mac, _packet_socket, _sysctl, ip, namespace, netns_path
@@ -276,13 +276,14 @@ def _acquaint(box: Box) -> None:
 
 
 @contextmanager
-def watching(box: Box, *, name: str = "") -> Iterator[Watch]:
+def watching(box: Box, *, name: str = "", attach: Attach = Attach.AUTO) -> Iterator[Watch]:
     """Load the programs, and remove them at the end."""
     with ExitStack() as stack:
         datapath = Datapath.load(
             node=f"{box.netns}{name}",
             netns=netns_path(box.netns),
             conntrack_entries=1024,
+            attach=attach,
             is_observing=True,
         )
         stack.callback(datapath.remove)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from observer.kernel.datapath import DatapathSettings
+from observer.kernel.datapath import Attach, DatapathSettings
 from observer.kernel.netns import inside
 from tests.kernel.bed import ip, netns_path, remove_leftovers
 from tests.kernel.bridge import Box, Machine, Watch, make_box, settle, watching
@@ -52,6 +52,22 @@ def loaded(box: Box) -> Iterator[Watch]:
 def watch(loaded: Watch) -> Watch:
     loaded.reset()
     return loaded
+
+
+@pytest.fixture(scope="module")
+def loaded_by_clsact(box: Box) -> Iterator[Watch]:
+    with watching(box, name="c", attach=Attach.CLSACT) as watch:
+        yield watch
+
+
+@pytest.fixture(params=["tcx", "clsact"])
+def either_watch(request: pytest.FixtureRequest) -> Iterator[Watch]:
+    """As `watch`, attached in both ways."""
+    name = {"tcx": "loaded", "clsact": "loaded_by_clsact"}[request.param]
+    found: Watch = request.getfixturevalue(name)
+    found.reset()
+    yield found
+    found.reset()
 
 
 def family(version: int) -> int:
@@ -365,8 +381,8 @@ def odd_frames(box: Box, to: Machine, mac: bytes, version: int) -> list[bytes]:
 
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("to", ["b", "outside"])
-def test_what_arrives_is_byte_for_byte_the_same(watch: Watch, to: str, version: int) -> None:
-    box = watch.box
+def test_what_arrives_is_byte_for_byte_the_same(either_watch: Watch, to: str, version: int) -> None:
+    watch, box = either_watch, either_watch.box
     receiver = box.b if to == "b" else box.outside
     mac = box.b.mac if to == "b" else box.host_mac
     script = odd_frames(box, receiver, mac, version)
@@ -421,9 +437,9 @@ def test_packets_without_ports_go_by_address_and_protocol(watch: Watch) -> None:
     assert {event.packet[23] for event in events} == {GRE, UDP}
 
 
-def test_a_filter_behind_ours_still_runs(watch: Watch) -> None:
+def test_a_filter_behind_ours_still_runs(either_watch: Watch) -> None:
     """The same programs again, as a filter of somebody else's: they count on their own."""
-    box = watch.box
+    watch, box = either_watch, either_watch.box
     with watching(box, name="z") as behind:
         for hook, program in (("ingress", "from_endpoint"), ("egress", "to_endpoint")):
             add_filter(box, "va", hook, pinned(box, "z", program))

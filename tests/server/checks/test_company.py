@@ -39,6 +39,12 @@ def test_its_agent_is_in_the_way(bare: Path) -> None:
     assert (found.state, found.found) == (State.BLOCKER, "runs: process 77")
 
 
+def test_beside_its_agent_one_may_look(bare: Path) -> None:
+    (bare / "cilium.sock").write_text("")
+    settings = Settings(bpffs=bare, mode="observe", interface=("lxc*",))
+    assert company.cilium(settings).state is State.OK
+
+
 def test_its_socket_is_in_the_way(bare: Path) -> None:
     (bare / "cilium.sock").write_text("")
     assert company.cilium(Settings(bpffs=bare)).state is State.BLOCKER

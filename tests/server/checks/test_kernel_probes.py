@@ -137,13 +137,15 @@ def test_rings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("attach", ["tcx", "clsact"])
+@pytest.mark.parametrize(
+    ("mode", "attach"), [("enforce", "tcx"), ("enforce", "clsact"), ("observe", "tcx")]
+)
 def test_the_trial_sees_a_packet_and_leaves_nothing(
-    attach: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mode: str, attach: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     mounts, links = Path("/proc/self/mountinfo").read_text, Path("/proc/net/dev").read_text
-    found = trial.trial(Settings(attach=attach))
+    found = trial.trial(Settings(attach=attach, mode=mode))
     assert found.state is State.OK, found.found
     assert f"attached ({attach})" in found.found
     assert "a packet was reported" in found.found

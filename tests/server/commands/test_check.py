@@ -81,6 +81,14 @@ def test_a_replay_asks_for_its_addresses_alone(
     assert [each["name"] for each in findings] == ["tcp address", "unix socket"]
 
 
+def test_who_only_observes_needs_no_forwarding(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(check, "PROBES", (probe_of(FINDINGS[0]), *check.FORWARDING))
+    assert check.main(["--mode", "observe", "--interface", "veth*"], {}) == 0
+    assert capsys.readouterr().out.endswith("1 ok, 0 warning, 0 blocker\n")
+
+
 def test_a_taken_port_blocks_the_process(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         address = f"127.0.0.1:{held.getsockname()[1]}"
