@@ -6,15 +6,15 @@ which is not made of fragments is applied message by message: right, but twenty 
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from api.lane.wire import PREFIX, PREFIX_BYTES, Framed, frame
+from api.lane.wire import Framed, frame
 from api.proto.flow.flow_pb2 import Emitter, Flow
-from api.proto.observer.observer_pb2 import GetFlowsResponse
 from observer.encode.addresses import AddressPieces, Piece
 from observer.encode.extras import (
     RarePiece,
@@ -24,12 +24,12 @@ from observer.encode.extras import (
     listed_piece,
 )
 from observer.encode.head import HeadRows
+from observer.encode.masked import masked
 from observer.encode.masks import FieldMask
 from observer.encode.messages import detail_flow, lost_response
 from observer.encode.plan import Plan
 from observer.encode.row_columns import RowColumns
 from observer.encode.traits import SAW_SEGMENT, pack
-from observer.encode.varint import length_field
 from observer.entities import LostEvents
 from observer.table.columns import EventKind, L4Kind, RowFlag
 from observer.table.interns import Interns, InternTable
@@ -37,6 +37,7 @@ from observer.table.ring import FlowTable
 
 _KEPT_PLANS: Final = 4
 _WARM_ROWS: Final = 512
+_PART_ROWS: Final = 256
 # NumPy is slow with members of enums.
 _DETAIL: Final = int(RowFlag.DETAIL)
 _ETHERNET: Final = int(RowFlag.ETHERNET)
@@ -86,7 +87,16 @@ class FlowEncoder:
     def encode(
         self, positions: NDArray[np.int64], *, paths: FieldMask | None, details: bool
     ) -> Framed:
-        """Encode rows.
+        """Encode rows into one string; arguments as for `encode_parts`."""
+        parts = self.encode_parts(positions, paths=paths, details=details)
+        return Framed(b"".join([part.data for part in parts]), len(positions))
+
+    def encode_parts(
+        self, positions: NDArray[np.int64], *, paths: FieldMask | None, details: bool
+    ) -> Iterator[Framed]:
+        """Encode rows; what comes back joins some hundred messages each time it is asked.
+
+        The rows are read at once, so that they may be overwritten between two parts.
 
         Args:
             positions: int64 (n,), ascending, all readable now.
@@ -94,11 +104,12 @@ class FlowEncoder:
             details: add leavitt.FlowDetails as extension, for clients that know it.
         """
         if not len(positions):
-            return Framed(b"", 0)
+            return iter(())
         plan = self._plan(paths)
         plan.rows_encoded += len(positions)
         if paths is not None and not plan.joinable:
-            return self._encode_singly(positions, paths, details=details)
+            whole = self.encode(positions, paths=None, details=details)
+            return iter((masked(whole, paths),))
         columns = RowColumns(self._table, positions)
         pieces = self._fragments(plan, columns, details=details)
         heads = plan.head.heads(self._head_rows(plan, columns, pieces))
@@ -107,7 +118,7 @@ class FlowEncoder:
         for index, (fragments, _) in enumerate(pieces):
             joined[:, index + 1] = fragments
         self._replace_lost(joined, columns)
-        return Framed(b"".join(joined.ravel().tolist()), len(positions))
+        return _parts(joined)
 
     def is_warm(self, paths: FieldMask | None) -> bool:
         """Whether most of what repeats is encoded already, under a mask."""
@@ -192,20 +203,6 @@ class FlowEncoder:
                 time_ns = int(columns("time_ns")[row])
                 joined[row, 0] = self.lost(detail, time_ns=time_ns).data
 
-    def _encode_singly(
-        self, positions: NDArray[np.int64], mask: FieldMask, *, details: bool
-    ) -> Framed:
-        data = self.encode(positions, paths=None, details=details).data
-        messages = []
-        start = 0
-        for _ in range(len(positions)):
-            _, size = PREFIX.unpack_from(data, start)
-            start += PREFIX_BYTES
-            response = GetFlowsResponse.FromString(data[start : start + size])
-            messages.append(frame(_masked_response(response, mask)))
-            start += size
-        return Framed(b"".join(messages), len(messages))
-
     def _plan(self, mask: FieldMask | None) -> Plan:
         plan = self._plans.get(mask)
         if plan is None:
@@ -237,13 +234,8 @@ class FlowEncoder:
                         cache.drop(refs)
 
 
-def _masked_response(response: GetFlowsResponse, mask: FieldMask) -> bytes:
-    """Apply a mask to a decoded response; node_name and time are those of the masked flow."""
-    if not response.HasField("flow"):
-        return response.SerializeToString()
-    flow = Flow()
-    mask.copy(response.flow, flow)
-    outer = GetFlowsResponse(node_name=flow.node_name)
-    if flow.HasField("time"):
-        outer.time.CopyFrom(flow.time)
-    return outer.SerializeToString() + length_field(1, flow.SerializeToString())
+def _parts(pieces: NDArray[Any]) -> Iterator[Framed]:
+    """Join the pieces of messages, one row each, as many as the CPU's cache holds till written."""
+    for start in range(0, len(pieces), _PART_ROWS):
+        part = pieces[start : start + _PART_ROWS]
+        yield Framed(b"".join(part.ravel().tolist()), len(part))

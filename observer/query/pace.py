@@ -2,11 +2,12 @@
 
 from typing import Final
 
-TURN_S: Final = 0.001_9
+TURN_S: Final = 0.001_75
 """A turn scans slices and encodes what they gave: below the 2 ms that the loop allows."""
 SCAN_TARGET_S: Final = 0.000_5
 """One slice."""
-ENCODE_TARGET_S: Final = 0.001_25
+ENCODE_TARGET_S: Final = 0.001
+"""The rest is for joining and writing the first of it."""
 
 
 class Pace:

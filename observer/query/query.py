@@ -14,7 +14,7 @@ overtook the reader, the count of the rows lost is reported and reading goes on 
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -129,7 +129,8 @@ class FlowQuery:
                 continue
             step = self._turn(position, head, missing)
             if len(step.positions):
-                yield self._encoded(step.positions)
+                for framed in self._encoded(step.positions):
+                    yield framed
             position = step.next
             if missing is not None:
                 missing -= step.flow_count
@@ -221,11 +222,14 @@ class FlowQuery:
         # Gaps are reported whenever they are met.
         return index + (int(np.argmax(flows)) if flows.any() else len(flows))
 
-    def _encoded(self, positions: NDArray[np.int64]) -> Framed:
+    def _encoded(self, positions: NDArray[np.int64]) -> Iterator[Framed]:
+        """Encode rows now; to join the parts is left to those who send them."""
         began_s = self._clock_s()
-        framed = self._encoder.encode(positions, paths=self._request.mask, details=self._details)
+        parts = self._encoder.encode_parts(
+            positions, paths=self._request.mask, details=self._details
+        )
         self._encode.took(len(positions), self._clock_s() - began_s)
-        return framed
+        return parts
 
     def _see(self, position: int) -> None:
         """Remember the time of the next row, or of the one before if it is not yet there."""
