@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Traffic between two network namespaces, client and server pinned to one CPU, timed by the client.
+ *
+ *   traffic MODE CLIENT_NETNS SERVER_NETNS ADDRESS CPU MILLISECONDS
+ *
+ *   udp      round trips of 64 bytes              tcp    the same on one connection
+ *   connect  connect, one round trip, reset       bulk   bytes one way on one connection
+ *   fill     one datagram on each of MILLISECONDS different connections, at most 100,000
+ *
+ * Prints what the client did and the nanoseconds it took. On one CPU nobody waits for another one to
+ * wake up, so what is timed is the path. Any error, and a second of silence, ends it with 1.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PORT 5201
+#define FILL_PORT 20000
+#define FILL_SOURCE_PORT 10000
+#define FILL_PORTS 100
+#define FILL_SOURCES 1000
+#define MESSAGE_BYTES 64
+#define BULK_BYTES 65536
+#define ROUND_TRIPS_PER_LOOK 32
+#define BACKLOG 128
+
+static char buffer[BULK_BYTES];
+
+static void fail(const char *verb)
+{
+	fprintf(stderr, "traffic: %s: %s\n", verb, strerror(errno));
+	exit(1);
+}
+
+static void check(long result, const char *verb)
+{
+	if (result < 0)
+		fail(verb);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+static void enter(const char *netns)
+{
+	int fd = open(netns, O_RDONLY | O_CLOEXEC);
+
+	check(fd, "open namespace");
+	check(setns(fd, CLONE_NEWNET), "enter namespace");
+	close(fd);
+}
+
+static void pin(int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	check(sched_setaffinity(0, sizeof(cpus), &cpus), "pin");
+}
+
+/* IPv4 and IPv6 alike; the address of a family is that of the pod. */
+static struct sockaddr_in6 address_of(const char *text, int port)
+{
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	char mapped[INET6_ADDRSTRLEN + 8];
+
+	if (strchr(text, ':'))
+		snprintf(mapped, sizeof(mapped), "%s", text);
+	else
+		snprintf(mapped, sizeof(mapped), "::ffff:%s", text);
+	errno = EINVAL;
+	check(inet_pton(AF_INET6, mapped, &six.sin6_addr) == 1 ? 0 : -1, "read address");
+	return six;
+}
+
+static int open_socket(int type)
+{
+	struct timeval silence = {.tv_sec = 1};
+	int fd = socket(AF_INET6, type | SOCK_CLOEXEC, 0), one = 1, zero = 0;
+
+	check(fd, "open socket");
+	check(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence)), "set timeout");
+	check(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &silence, sizeof(silence)), "set timeout");
+	check(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)), "reuse address");
+	check(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero)), "take both families");
+	if (type == SOCK_STREAM)
+		check(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)), "set no delay");
+	return fd;
+}
+
+static int open_bound(int type, int port)
+{
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	int fd = open_socket(type);
+
+	check(bind(fd, (struct sockaddr *)&any, sizeof(any)), "bind");
+	if (type == SOCK_STREAM)
+		check(listen(fd, BACKLOG), "listen");
+	return fd;
+}
+
+static int open_client(int type, const char *text)
+{
+	struct sockaddr_in6 address = address_of(text, PORT);
+	int fd = open_socket(type);
+
+	check(connect(fd, (struct sockaddr *)&address, sizeof(address)), "connect");
+	return fd;
+}
+
+/* Servers are killed by the client: they wait for ever, and end only when something is wrong. */
+
+static void wait_for_ever(int fd)
+{
+	struct timeval none = {0};
+
+	check(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none)), "set timeout");
+}
+
+static void serve_datagrams(int fd)
+{
+	struct sockaddr_in6 peer;
+	socklen_t size;
+	ssize_t got;
+
+	wait_for_ever(fd);
+	for (;;) {
+		size = sizeof(peer);
+		got = recvfrom(fd, buffer, sizeof(buffer), 0, (struct sockaddr *)&peer, &size);
+		check(got, "serve: receive");
+		check(sendto(fd, buffer, got, 0, (struct sockaddr *)&peer, size), "serve: send");
+	}
+}
+
+static void serve_streams(int listener, int answers)
+{
+	wait_for_ever(listener);
+	for (;;) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC), one = 1;
+		ssize_t got;
+
+		check(fd, "serve: accept");
+		check(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)), "set no delay");
+		while ((got = recv(fd, buffer, sizeof(buffer), 0)) > 0)
+			if (answers && send(fd, buffer, got, MSG_NOSIGNAL) != got)
+				break;
+		close(fd); /* the client resets: no TIME_WAIT, its ports are free again */
+	}
+}
+
+static void round_trip(int fd)
+{
+	check(send(fd, buffer, MESSAGE_BYTES, MSG_NOSIGNAL), "send");
+	if (recv(fd, buffer, MESSAGE_BYTES, 0) != MESSAGE_BYTES)
+		fail("receive an answer");
+}
+
+static uint64_t round_trips(int fd, uint64_t until_ns)
+{
+	uint64_t done = 0;
+
+	do {
+		for (int i = 0; i < ROUND_TRIPS_PER_LOOK; i++)
+			round_trip(fd);
+		done += ROUND_TRIPS_PER_LOOK;
+	} while (now_ns() < until_ns);
+	return done;
+}
+
+static uint64_t connections(const char *address, uint64_t until_ns)
+{
+	struct linger reset = {.l_onoff = 1};
+	uint64_t done = 0;
+
+	do {
+		int fd = open_client(SOCK_STREAM, address);
+
+		round_trip(fd);
+		check(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), "set linger");
+		close(fd);
+		done++;
+	} while (now_ns() < until_ns);
+	return done;
+}
+
+static uint64_t bulk(int fd, uint64_t until_ns)
+{
+	uint64_t done = 0;
+
+	do {
+		ssize_t sent = send(fd, buffer, sizeof(buffer), MSG_NOSIGNAL);
+
+		check(sent, "send");
+		done += sent;
+	} while (now_ns() < until_ns);
+	return done;
+}
+
+static uint64_t fill(const char *text, uint64_t count)
+{
+	struct sockaddr_in6 address = address_of(text, 0);
+	uint64_t done = 0;
+
+	for (int source = 0; source < FILL_SOURCES && done < count; source++) {
+		int fd = open_bound(SOCK_DGRAM, FILL_SOURCE_PORT + source);
+
+		for (int port = 0; port < FILL_PORTS && done < count; port++, done++) {
+			address.sin6_port = htons(FILL_PORT + port);
+			check(sendto(fd, buffer, MESSAGE_BYTES, 0, (struct sockaddr *)&address,
+				     sizeof(address)),
+			      "send");
+		}
+		close(fd);
+	}
+	return done;
+}
+
+static void open_fill_ports(void)
+{
+	for (int port = 0; port < FILL_PORTS; port++)
+		open_bound(SOCK_DGRAM,
+			   FILL_PORT + port); /* nobody reads: what is too much is dropped */
+}
+
+static uint64_t run(const char *mode, const char *address, uint64_t amount)
+{
+	uint64_t duration_ns = amount * 1000000, done;
+	int fd;
+
+	if (!strcmp(mode, "fill"))
+		return fill(address, amount);
+	if (!strcmp(mode, "connect"))
+		return connections(address, now_ns() + duration_ns);
+	fd = open_client(strcmp(mode, "udp") ? SOCK_STREAM : SOCK_DGRAM, address);
+	if (!strcmp(mode, "bulk"))
+		done = bulk(fd, now_ns() + duration_ns);
+	else
+		done = round_trips(fd, now_ns() + duration_ns);
+	close(fd); /* the server has one at a time */
+	return done;
+}
+
+static pid_t start_server(const char *mode)
+{
+	int streams = strcmp(mode, "udp") && strcmp(mode, "fill");
+	int fd = open_bound(streams ? SOCK_STREAM : SOCK_DGRAM, PORT);
+	pid_t server;
+
+	if (!strcmp(mode, "fill"))
+		open_fill_ports();
+	server = fork();
+	check(server, "fork");
+	if (server) {
+		close(fd);
+		return server;
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (streams)
+		serve_streams(fd, strcmp(mode, "bulk"));
+	serve_datagrams(fd);
+	_exit(1);
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t amount, started_ns, done;
+	pid_t server;
+
+	if (argc != 7) {
+		fprintf(stderr,
+			"usage: traffic udp|tcp|connect|bulk|fill CLIENT_NETNS SERVER_NETNS "
+			"ADDRESS CPU MILLISECONDS\n");
+		return 2;
+	}
+	amount = strtoull(argv[6], NULL, 10);
+	pin(atoi(argv[5]));
+	enter(argv[3]);
+	server = start_server(argv[1]);
+	enter(argv[2]);
+	if (strcmp(argv[1], "fill"))
+		run(argv[1], argv[4], 10); /* warm up: caches, congestion window, neighbours */
+	started_ns = now_ns();
+	done = run(argv[1], argv[4], amount);
+	printf("%llu %llu\n", (unsigned long long)done,
+	       (unsigned long long)(now_ns() - started_ns));
+	kill(server, SIGKILL);
+	return 0;
+}
