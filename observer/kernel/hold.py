@@ -1,7 +1,7 @@
 """Who serves a node: the folder of its pins is the lock, one process at a time holds it.
 
 A child that pins there inherits the lock, so that what it does never mixes with the next server.
-Where a killed server's child is still being ended, one waits for it a moment.
+Where the server is dead and its child is still being ended, one waits for that.
 """
 
 import fcntl
@@ -12,8 +12,8 @@ from typing import Final
 
 from observer.kernel.errors import KernelError
 
-PATIENCE_S: Final = 1.0
-"""Far more than the kernel needs to end a process in the middle of loading a program."""
+PATIENCE_S: Final = 20.0
+"""Far more than a busy kernel needs to end a process in the middle of loading a program."""
 _PAUSE_S: Final = 0.02
 
 
@@ -25,6 +25,11 @@ def node_folder(*, node: str, bpffs: Path) -> Path:
 
 def hold(folder: Path, *, node: str, patience_s: float = 0.0) -> int:
     """Hold a node's folder as a server does: the descriptor to close afterwards.
+
+    Args:
+        folder: See `node_folder`.
+        node: Its name, for messages.
+        patience_s: How long to wait for what a dead process left running.
 
     Raises:
         KernelError: A process holds it; the message says which, where that can be seen.
@@ -39,8 +44,10 @@ def hold(folder: Path, *, node: str, patience_s: float = 0.0) -> int:
                 return fd
             # the one before us removed the folder while we opened it: this lock guards nothing
         except BlockingIOError:
-            if time.monotonic() >= deadline_s:
-                raise KernelError(_refusal(fd, folder, node)) from None
+            holder = _holder(os.fstat(fd))
+            if _is_alive(holder) or time.monotonic() >= deadline_s:
+                os.close(fd)
+                raise KernelError(_refusal(holder, folder, node)) from None
             time.sleep(_PAUSE_S)
         except BaseException:
             os.close(fd)
@@ -55,9 +62,17 @@ def _is_at(fd: int, folder: Path) -> bool:
         return False
 
 
-def _refusal(fd: int, folder: Path, node: str) -> str:
-    holder = _holder(os.fstat(fd))
-    os.close(fd)
+def _is_alive(process: int | None) -> bool:
+    """False only for one that has ended, reaped or not: an unknown one is taken to be alive."""
+    try:
+        return process is None or bool(os.readlink(f"/proc/{process}/exe"))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
+def _refusal(holder: int | None, folder: Path, node: str) -> str:
     who = "another process" if holder is None else f"process {holder}"
     return (
         f"hold pins: {who} serves node {node}, stop it first, or choose another node name: {folder}"

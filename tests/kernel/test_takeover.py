@@ -21,6 +21,7 @@ from observer.kernel import abi, inherit, layout, links, pins, syscall
 from observer.kernel.counters import Counters, EventAccounts, Untold
 from observer.kernel.datapath import Datapath, DatapathSettings
 from observer.kernel.errors import KernelError
+from observer.kernel.hold import hold, node_folder
 from observer.kernel.netns import inside
 from observer.kernel.rings import PerfRings
 from observer.kernel.source import enum_names
@@ -112,12 +113,21 @@ def test_a_child_without_its_parent_does_nothing() -> None:
 
 
 def test_who_comes_waits_for_the_child_of_who_was_killed(node_name: str) -> None:
-    held = pins.take(node=node_name, bpffs=pins.DEFAULT_BPFFS)
-    # a child that has inherited the lock, and ends when it is told to
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[held.lock_fd]) as child:
-        held.release()
-        assert child.stdin is not None
-        threading.Timer(0.1, child.stdin.close).start()
+    # it takes the pins, starts a child that inherits the lock, and is gone; the child ends later
+    killed = f"""
+import os, subprocess, sys
+from observer.kernel import pins
+held = pins.take(node={node_name!r}, bpffs=pins.DEFAULT_BPFFS)
+subprocess.Popen(["cat"], pass_fds=[held.lock_fd])
+os.kill(os.getpid(), 9)
+"""
+    with subprocess.Popen([sys.executable, "-c", killed], stdin=subprocess.PIPE) as server:
+        assert server.stdin is not None
+        server.wait(60)
+        folder = node_folder(node=node_name, bpffs=pins.DEFAULT_BPFFS)
+        with pytest.raises(KernelError, match=f"process {server.pid} serves node"):
+            hold(folder, node=node_name)
+        threading.Timer(0.1, server.stdin.close).start()
         load(node_name).close()
 
 
