@@ -21,10 +21,12 @@ from api.lane.guard import ENHANCE_YOUR_CALM, NO_ERROR, Refusal
 from api.lane.status import Code, RpcError, UnprocessedError
 from api.lane.stream import Wakeup
 from api.lane.tls import context_of
+from api.lane.wire import data_frames
 
 if TYPE_CHECKING:
     from api.lane.address import Address
     from api.lane.limits import Limits
+    from api.lane.metadata import Header
     from api.lane.stream import Stream
     from api.lane.tls import TlsSource
 
@@ -89,6 +91,25 @@ class ClientConnection(Connection):
         super().on_goaway(last_stream_id, error_code, debug)
         # Those who wait for a free stream go elsewhere.
         self._notify_slots()
+
+    def send_request(self, stream_id: int, headers: list[Header], data: bytes, *, end: bool) -> int:
+        """Write a request's headers and as much of its messages as there is room for, at once.
+
+        A server that sees a whole request in one read need not tell us to stop sending. Returns
+        how many bytes of ``data`` were written; if all, with ``end`` the request is ended.
+        """
+        self._h2.send_headers(stream_id, headers)
+        room = self.send_room(stream_id)
+        view = memoryview(data)[: max(room, 0)]
+        parts: list[bytes | memoryview] = [self._h2.data_to_send()]
+        if view:
+            self._h2.spend_window(stream_id, len(view))
+            parts += data_frames(stream_id, view, self._h2.max_outbound_frame_size)
+        if end and len(view) == len(data):
+            self._h2.end_stream(stream_id)
+            parts.append(self._h2.data_to_send())
+        self._transport.write(b"".join(parts))
+        return len(view)
 
     def forget(self, stream: Stream) -> None:
         """Drop a stream and let the next call in."""

@@ -85,6 +85,7 @@ class Intake:
     ) -> None:
         self._sink = sink
         self._preface = preface
+        self._is_server = bool(preface)
         self._rest = b""
         self._data = b""
         self._run: list[bytes] = []  # payloads of neighbouring DATA frames of one stream
@@ -186,7 +187,8 @@ class Intake:
         if kind == Kind.PING and not flags & ACK:
             self._sink.on_ping()
         if kind == Kind.RST_STREAM:
-            self.resets.count()
+            # From a server they are as many as our calls: it may end each before our request does.
+            (self.resets if self._is_server else self._control).count()
         elif kind != Kind.HEADERS and not (kind == Kind.DATA and flags & END_STREAM):
             self._control.count()
 

@@ -164,8 +164,7 @@ class ResponseStream:
                 stream = Stream(connection, stream_id)
                 self._connection, self._stream = connection, stream
                 connection.streams[stream_id] = stream
-                connection.send_headers(stream_id, [*self._headers, *self._timeout_header()])
-                await self._write_requests(connection, stream)
+                await self._write_request(connection, stream)
         except TimeoutError:
             raise RpcError(Code.DEADLINE_EXCEEDED, _EXPIRED) from None
 
@@ -186,10 +185,14 @@ class ResponseStream:
         left_s = self._deadline - asyncio.get_running_loop().time()
         return [(b"grpc-timeout", encode_timeout(left_s))]
 
-    async def _write_requests(self, connection: ClientConnection, stream: Stream) -> None:
+    async def _write_request(self, connection: ClientConnection, stream: Stream) -> None:
+        headers = [*self._headers, *self._timeout_header()]
+        data, ends = b"".join(self._requests or ()), self._requests_ended
+        written = connection.send_request(stream.stream_id, headers, data, end=ends)
+        if written == len(data):
+            return
         try:
-            for data in list(self._requests or ()):
-                await stream.send(data)
+            await stream.send(data[written:])
             if self._requests_ended:
                 connection.end_stream(stream.stream_id)
         except (RpcError, StreamClosedError):

@@ -264,3 +264,27 @@ async def test_a_handlers_mistakes_with_metadata(serve: Serve, bed: Bed) -> None
     with pytest.raises(ValueError, match="key not allowed"):
         call.set_trailing_metadata((("grpc-status", "0"),))
     await channel.close()
+
+
+async def test_a_call_costs_the_server_one_read(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its request comes in one piece: the server need not tell the client to stop sending."""
+    server, address = await serve()
+    channel = Channel(address)
+    await echo(channel)
+    (ours,) = channel._connector._connections
+    (theirs,) = server.connections
+    before = ours._intake._control._count
+    reads: list[int] = []
+    feed = theirs._intake.feed
+
+    def spy(data: bytes) -> None:
+        reads.append(len(data))
+        feed(data)
+
+    monkeypatch.setattr(theirs._intake, "feed", spy)
+    await echo(channel, 5000)
+    assert len(reads) == 1
+    assert ours._intake._control._count == before
+    await channel.close()

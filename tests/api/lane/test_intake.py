@@ -183,10 +183,20 @@ def feed_cut(reader: Intake, data: bytes, cut: int) -> None:
 def test_floods_are_refused(wire: bytes, limit: str, reason: Refusal) -> None:
     now = 0.0
     limits = Limits(**dict[str, Any]({limit: 50}))
-    reader = Intake(Recorder(), preface=b"", limits=limits, clock=lambda: now)
+    reader = Intake(Recorder(), preface=PREFACE, limits=limits, clock=lambda: now)
+    reader.feed(PREFACE)
     for _ in range(5):
         now += 1.0
         reader.feed(wire * 50)
     with pytest.raises(PeerRefusedError) as caught:
         reader.feed(wire)
     assert caught.value.reason is reason
+
+
+def test_resets_of_a_server_count_as_control() -> None:
+    limits = Limits(resets_per_s=50, control_frames_per_s=100)
+    reader = Intake(Recorder(), preface=b"", limits=limits, clock=lambda: 7.0)
+    reader.feed(http2(3, 0, 1, bytes(4)) * 100)
+    with pytest.raises(PeerRefusedError) as caught:
+        reader.feed(http2(3, 0, 1, bytes(4)))
+    assert caught.value.reason is Refusal.CONTROL_FLOOD
