@@ -35,7 +35,7 @@ class KeyFragments:
     """
 
     def __init__(self, *, slot_bits: int, build: Callable[[list[bytes]], list[bytes]]) -> None:
-        """Make an empty cache of 2**slot_bits slots, and half as many spare ones.
+        """Make an empty cache of 2**slot_bits slots, and a quarter as many spare ones.
 
         Args:
             slot_bits: 2..24.
@@ -46,7 +46,7 @@ class KeyFragments:
         self._spare_shift = U64(64 - 2 * slot_bits)
         zeros = build([bytes(16)])[0]
         self._first = _Slots(1 << slot_bits, zeros)
-        self._spare = _Slots(1 << slot_bits - 1, zeros)
+        self._spare = _Slots(1 << slot_bits - 2, zeros)
 
     def take(self, keys: Keys) -> tuple[Objects, Lengths]:
         """Return fragment and length for each row's key, uint64 (n, 2)."""
