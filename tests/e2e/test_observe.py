@@ -85,10 +85,12 @@ def parties(flow: dict[str, Any]) -> tuple[str, str]:
 async def test_names_of_containers_host_and_world(box: Box, tmp_path: Path) -> None:
     engine_socket = tmp_path / "engine.sock"
     engine = EngineDouble(listed=[WEB])
+    words = ("--interface", "v?", "--container-socket", engine_socket)
+    recording = tmp_path / "node.rec"
     async with AsyncExitStack() as opened:
         await opened.enter_async_context(serving(engine, engine_socket))
         server = await opened.enter_async_context(
-            observing(box, tmp_path, "--interface", "v?", "--container-socket", engine_socket)
+            observing(box, tmp_path, *words, "--record", recording)
         )
         send(box, box.a.netns, "10.8.0.9", 7001)
         send(box, box.netns, "fd00:9::2", 7002)
@@ -111,6 +113,12 @@ async def test_names_of_containers_host_and_world(box: Box, tmp_path: Path) -> N
             return bool(flows)
 
         await eventually(server, is_named, "--port", "7003", "--from-pod", "default/late")
+
+    replay = ("--replay", recording, "--speed", "max", "--node-name", NODE)
+    with running_server(tmp_path, *replay) as played:
+        [again] = played.flows("--all", "--port", "7001", "--from-pod", "web")
+    assert {**again, "uuid": ""} == {**out, "uuid": ""} | {"interface": again["interface"]}
+    assert again["interface"]["index"] == out["interface"]["index"]
 
 
 async def test_names_of_pods_come_from_the_cluster(box: Box, tmp_path: Path) -> None:

@@ -49,6 +49,23 @@ async def test_pods_are_found_by_route_and_peer(
 
 
 @pytest.mark.kernel
+async def test_kinds_are_told(node: WiredNode, interfaces: NodeInterfaces) -> None:
+    node.add_pod("a", "10.9.0.1")
+    ip("link", "add", "br0", "type", "bridge", netns=node.name)
+    ip("tuntap", "add", "tun0", "mode", "tun", netns=node.name)
+    ip("tuntap", "add", "tap0", "mode", "tap", netns=node.name)
+    found = await interfaces.read()
+    assert {each.name: (each.kind, each.has_ethernet) for each in found.links.values()} == {
+        "lo": ("", True),
+        "lxc-a": ("veth", True),
+        "br0": ("bridge", True),
+        "tun0": ("tun", False),
+        "tap0": ("tun", True),
+    }
+    assert [each.name for each in found.links.values() if each.is_loopback] == ["lo"]
+
+
+@pytest.mark.kernel
 async def test_neighbours_stand_in_for_a_peer_that_is_not_to_be_had(
     node: WiredNode, interfaces: NodeInterfaces
 ) -> None:
