@@ -15,7 +15,7 @@ from typing import Final
 
 from bench import report
 from bench.errors import NotMeasurableError, WrongAnswerError
-from bench.lines import datapath, filters, follow, get_flows, ingest, memory, printing, startup
+from bench.lines import datapath, filters, follow, get_flows, ingest, lag, memory, printing, startup
 from bench.machine import this_machine
 from bench.measurement import Conditions, Measurement, Skipped
 
@@ -28,6 +28,7 @@ LINES: Final[dict[str, Line]] = {
     "getflows": get_flows.measure,
     "print": printing.measure,
     "follow": follow.measure,
+    "lag": lag.measure,
     "datapath": datapath.measure,
     "startup": startup.measure,
 }

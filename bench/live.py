@@ -7,7 +7,7 @@ and pins are removed afterwards.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from observer.kernel.errors import KernelError
 
 
 @contextmanager
-def live(folder: Path) -> Iterator[tuple[Node, Path]]:
-    """Run it: the server, and where its perf map is pinned.
+def live(folder: Path, *, server: Sequence[str | Path] = ()) -> Iterator[tuple[Node, Path]]:
+    """Run it: the server, and where its perf map is pinned; see `serving` for `server`.
 
     Raises:
         NotMeasurableError: not root.
@@ -40,7 +40,7 @@ def live(folder: Path) -> Iterator[tuple[Node, Path]]:
     netns.create(name)
     try:
         arguments = ["--state", str(state), "--netns", name]
-        with serving(arguments, folder=folder, node_name=name) as node:
+        with serving(arguments, folder=folder, node_name=name, server=server) as node:
             yield node, _ring_map(name)
     finally:
         netns.remove(name)

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,15 +85,24 @@ def replaying(recording: Path, *, speed: str = "max") -> Iterator[Node]:
 
 
 @contextmanager
-def serving(arguments: list[str], *, folder: Path, node_name: str = NODE_NAME) -> Iterator[Node]:
+def serving(
+    arguments: list[str],
+    *,
+    folder: Path,
+    node_name: str = NODE_NAME,
+    server: Sequence[str | Path] = (),
+) -> Iterator[Node]:
     """Run a server with some arguments; entered when it is ready, left when it has ended.
+
+    `server` is what takes them, if not `hubble-server` itself.
 
     Raises:
         NotMeasurableError: there is no hubble-server yet.
         WrongAnswerError: it ended, or is not ready in time.
     """
     target = f"127.0.0.1:{_free_port()}"
-    command = [str(program("hubble-server")), "--node-name", node_name, "--listen-address", target]
+    command = [*map(str, server or (program("hubble-server"),))]
+    command += ["--node-name", node_name, "--listen-address", target]
     command += ["--socket-path", str(folder / "hubble.sock"), "--log-level", "warning", *arguments]
     log = folder / "server.log"
     with log.open("wb") as out:

@@ -22,6 +22,8 @@ from observer.kernel.rings import PerfRings, online_cpus
 _SWEEP_ENTRIES: Final = 2_048
 _BETWEEN_SWEEPS_S: Final = 0.02
 _START_S: Final = 10.0
+_SETTLE_S: Final = 0.002
+"""Until the last events may be taken; see RingSettings.settle_ns."""
 
 
 @contextmanager
@@ -81,6 +83,9 @@ class _Reader:
             await self._stop.wait()
             for worker in workers:
                 worker.cancel()
+        await asyncio.sleep(_SETTLE_S)
+        while (batch := self._rings.take()) is not None:
+            self._node.pipeline.feed(batch)
 
     async def _read(self) -> None:
         async with aclosing(self._rings.batches()) as batches:

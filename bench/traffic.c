@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Traffic between two network namespaces, client and server pinned to one CPU, timed by the client.
+ * Traffic between two network namespaces by one thread that has both ends, pinned to one CPU.
  *
  *   traffic MODE CLIENT_NETNS SERVER_NETNS ADDRESS CPU MILLISECONDS
  *
@@ -8,8 +8,8 @@
  *   connect  connect, one round trip, reset       bulk   bytes one way on one connection
  *   fill     one datagram on each of MILLISECONDS different connections, at most 100,000
  *
- * Prints what the client did and the nanoseconds it took. On one CPU nobody waits for another one to
- * wake up, so what is timed is the path. Any error, and a second of silence, ends it with 1.
+ * Prints what it did and the nanoseconds it took. Nobody wakes up and no context is switched, so
+ * what is timed is the path and the system calls. Any error, and a second of silence, ends it with 1.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -17,12 +17,10 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,6 +36,11 @@
 #define BACKLOG 128
 
 static char buffer[BULK_BYTES];
+
+struct ends {
+	int client;
+	int server;
+};
 
 static void fail(const char *verb)
 {
@@ -118,6 +121,17 @@ static int open_bound(int type, int port)
 	return fd;
 }
 
+static void send_message(int fd)
+{
+	check(send(fd, buffer, MESSAGE_BYTES, MSG_NOSIGNAL), "send");
+}
+
+static void receive_message(int fd)
+{
+	if (recv(fd, buffer, MESSAGE_BYTES, 0) != MESSAGE_BYTES)
+		fail("receive a message");
+}
+
 static int open_client(int type, const char *text)
 {
 	struct sockaddr_in6 address = address_of(text, PORT);
@@ -127,90 +141,86 @@ static int open_client(int type, const char *text)
 	return fd;
 }
 
-/* Servers are killed by the client: they wait for ever, and end only when something is wrong. */
-
-static void wait_for_ever(int fd)
+static struct ends open_ends(int type, int listener, const char *address)
 {
-	struct timeval none = {0};
+	struct ends ends = {.client = open_client(type, address), .server = listener};
+	struct sockaddr_in6 name;
+	socklen_t size = sizeof(name);
+	int one = 1;
 
-	check(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none)), "set timeout");
-}
-
-static void serve_datagrams(int fd)
-{
-	struct sockaddr_in6 peer;
-	socklen_t size;
-	ssize_t got;
-
-	wait_for_ever(fd);
-	for (;;) {
-		size = sizeof(peer);
-		got = recvfrom(fd, buffer, sizeof(buffer), 0, (struct sockaddr *)&peer, &size);
-		check(got, "serve: receive");
-		check(sendto(fd, buffer, got, 0, (struct sockaddr *)&peer, size), "serve: send");
+	if (type == SOCK_STREAM) {
+		ends.server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		check(ends.server, "accept");
+		check(setsockopt(ends.server, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)),
+		      "set no delay");
+		return ends;
 	}
+	send_message(ends.client);
+	check(recvfrom(listener, buffer, sizeof(buffer), 0, (struct sockaddr *)&name, &size),
+	      "receive the first datagram");
+	check(connect(listener, (struct sockaddr *)&name, size), "connect to the client");
+	return ends;
 }
 
-static void serve_streams(int listener, int answers)
+static void close_ends(struct ends ends)
 {
-	wait_for_ever(listener);
-	for (;;) {
-		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC), one = 1;
-		ssize_t got;
+	struct linger reset = {.l_onoff = 1};
 
-		check(fd, "serve: accept");
-		check(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)), "set no delay");
-		while ((got = recv(fd, buffer, sizeof(buffer), 0)) > 0)
-			if (answers && send(fd, buffer, got, MSG_NOSIGNAL) != got)
-				break;
-		close(fd); /* the client resets: no TIME_WAIT, its ports are free again */
-	}
+	check(setsockopt(ends.client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), "set linger");
+	close(ends.client); /* resets: no TIME_WAIT, its port is free again */
+	close(ends.server);
 }
 
-static void round_trip(int fd)
+static void round_trip(struct ends ends)
 {
-	check(send(fd, buffer, MESSAGE_BYTES, MSG_NOSIGNAL), "send");
-	if (recv(fd, buffer, MESSAGE_BYTES, 0) != MESSAGE_BYTES)
-		fail("receive an answer");
+	send_message(ends.client);
+	receive_message(ends.server);
+	send_message(ends.server);
+	receive_message(ends.client);
 }
 
-static uint64_t round_trips(int fd, uint64_t until_ns)
+static uint64_t round_trips(struct ends ends, uint64_t until_ns)
 {
 	uint64_t done = 0;
 
 	do {
 		for (int i = 0; i < ROUND_TRIPS_PER_LOOK; i++)
-			round_trip(fd);
+			round_trip(ends);
 		done += ROUND_TRIPS_PER_LOOK;
 	} while (now_ns() < until_ns);
 	return done;
 }
 
-static uint64_t connections(const char *address, uint64_t until_ns)
+static uint64_t connections(int listener, const char *address, uint64_t until_ns)
 {
-	struct linger reset = {.l_onoff = 1};
 	uint64_t done = 0;
 
 	do {
-		int fd = open_client(SOCK_STREAM, address);
+		struct ends ends = open_ends(SOCK_STREAM, listener, address);
 
-		round_trip(fd);
-		check(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), "set linger");
-		close(fd);
+		round_trip(ends);
+		close_ends(ends);
 		done++;
 	} while (now_ns() < until_ns);
 	return done;
 }
 
-static uint64_t bulk(int fd, uint64_t until_ns)
+/* Send what there is room for, then take what is there: at least one of them goes on. */
+static uint64_t bulk(struct ends ends, uint64_t until_ns)
 {
 	uint64_t done = 0;
+	ssize_t got;
 
 	do {
-		ssize_t sent = send(fd, buffer, sizeof(buffer), MSG_NOSIGNAL);
+		int is_full =
+			send(ends.client, buffer, sizeof(buffer), MSG_NOSIGNAL | MSG_DONTWAIT) < 0;
 
-		check(sent, "send");
-		done += sent;
+		if (is_full && errno != EAGAIN)
+			fail("send");
+		got = recv(ends.server, buffer, sizeof(buffer), is_full ? 0 : MSG_DONTWAIT);
+		if (!got || (got < 0 && (is_full || errno != EAGAIN)))
+			fail("receive");
+		done += got > 0 ? got : 0;
 	} while (now_ns() < until_ns);
 	return done;
 }
@@ -241,49 +251,36 @@ static void open_fill_ports(void)
 			   FILL_PORT + port); /* nobody reads: what is too much is dropped */
 }
 
-static uint64_t run(const char *mode, const char *address, uint64_t amount)
+static uint64_t run(const char *mode, int listener, const char *address, uint64_t amount)
 {
 	uint64_t duration_ns = amount * 1000000, done;
-	int fd;
+	struct ends ends;
 
 	if (!strcmp(mode, "fill"))
 		return fill(address, amount);
 	if (!strcmp(mode, "connect"))
-		return connections(address, now_ns() + duration_ns);
-	fd = open_client(strcmp(mode, "udp") ? SOCK_STREAM : SOCK_DGRAM, address);
+		return connections(listener, address, now_ns() + duration_ns);
+	ends = open_ends(strcmp(mode, "udp") ? SOCK_STREAM : SOCK_DGRAM, listener, address);
 	if (!strcmp(mode, "bulk"))
-		done = bulk(fd, now_ns() + duration_ns);
+		done = bulk(ends, now_ns() + duration_ns);
 	else
-		done = round_trips(fd, now_ns() + duration_ns);
-	close(fd); /* the server has one at a time */
+		done = round_trips(ends, now_ns() + duration_ns);
+	close_ends(ends);
 	return done;
 }
 
-static pid_t start_server(const char *mode)
+static int open_listener(const char *mode)
 {
-	int streams = strcmp(mode, "udp") && strcmp(mode, "fill");
-	int fd = open_bound(streams ? SOCK_STREAM : SOCK_DGRAM, PORT);
-	pid_t server;
-
-	if (!strcmp(mode, "fill"))
-		open_fill_ports();
-	server = fork();
-	check(server, "fork");
-	if (server) {
-		close(fd);
-		return server;
-	}
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (streams)
-		serve_streams(fd, strcmp(mode, "bulk"));
-	serve_datagrams(fd);
-	_exit(1);
+	if (strcmp(mode, "fill"))
+		return open_bound(strcmp(mode, "udp") ? SOCK_STREAM : SOCK_DGRAM, PORT);
+	open_fill_ports();
+	return -1;
 }
 
 int main(int argc, char **argv)
 {
 	uint64_t amount, started_ns, done;
-	pid_t server;
+	int listener;
 
 	if (argc != 7) {
 		fprintf(stderr,
@@ -294,14 +291,11 @@ int main(int argc, char **argv)
 	amount = strtoull(argv[6], NULL, 10);
 	pin(atoi(argv[5]));
 	enter(argv[3]);
-	server = start_server(argv[1]);
+	listener = open_listener(argv[1]);
 	enter(argv[2]);
-	if (strcmp(argv[1], "fill"))
-		run(argv[1], argv[4], 10); /* warm up: caches, congestion window, neighbours */
 	started_ns = now_ns();
-	done = run(argv[1], argv[4], amount);
+	done = run(argv[1], listener, argv[4], amount);
 	printf("%llu %llu\n", (unsigned long long)done,
 	       (unsigned long long)(now_ns() - started_ns));
-	kill(server, SIGKILL);
 	return 0;
 }

@@ -1,7 +1,7 @@
 """The traffic generator: `traffic.c`, compiled where it is needed, run once per figure.
 
-Client and server are pinned to one CPU, so a figure is what the path between them costs and not
-how soon another CPU wakes up.
+One thread on one CPU has both ends, so a figure is what the path between them costs, not how
+soon somebody wakes up. Programs with ends of their own see less of what the path costs.
 """
 
 import subprocess
