@@ -29,8 +29,21 @@ _GARBAGE_THRESHOLD = 200_000
 
 
 def main() -> int:
-    """Run the command line of this process; returns its exit code."""
+    """Run the command line of this process, and end it; returns only when Python is to warn.
+
+    Taking modules and objects down one by one takes Python 20 ms, and the kernel none. Who asks
+    for warnings wants to hear of what was left open, which is found then.
+    """
     gc.set_threshold(_GARBAGE_THRESHOLD)
+    status = _run_process()
+    if not sys.warnoptions:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _run_process() -> int:
     surroundings = Surroundings(
         environ=os.environ,
         now_ns=time.time_ns,

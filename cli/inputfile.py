@@ -57,6 +57,9 @@ def print_file(question: FileQuestion, surroundings: Surroundings) -> None:
     with closing(batches):
         try:
             _print(passing, question, surroundings)
+        except FilterError as error:
+            # An expression that takes too long for one flow.
+            raise CliError(str(error)) from None
         finally:
             surroundings.out.write(question.printer.finish())
             surroundings.out.flush()

@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass
 
 from google.protobuf import text_format
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from api.lane.client import Channel
 from api.lane.metadata import Metadata
@@ -18,7 +18,6 @@ from cli.connection import ServerOptions, open_channel, rpc_text, warn_if_older
 from cli.errors import CliError
 from cli.printers.choice import Printer
 from cli.quoting import quoted
-from cli.selection import SelectRequest
 from cli.surroundings import Surroundings
 
 
@@ -27,11 +26,13 @@ class Question:
     """What is asked, of whom, and how the answer is shown."""
 
     server: ServerOptions
-    method: str
-    """Name of a streaming method of the Observer service."""
-    request: SelectRequest
+    path: str
+    """`/package.Service/Method` of a method that streams."""
+    request: Message
     printer: Printer
     debug: bool
+    follow: bool
+    """Whether the answer goes on as things happen: each batch is shown at once."""
     metadata: Metadata = ()
 
 
@@ -65,13 +66,12 @@ async def _print(channel: Channel, question: Question, surroundings: Surrounding
     out, batch = surroundings.out, question.printer.batch
     if question.debug:
         request = text_format.MessageToString(question.request, as_one_line=True)
-        text = f"Sending {question.method} request"
+        text = f"Sending {question.path.rpartition('/')[2]} request"
         surroundings.warn(f'level=DEBUG msg="{text}" req={quoted(request)}\n')
-    follow = question.request.follow
-    path = f"/observer.Observer/{question.method}"
-    async with channel.server_stream(path, question.request, metadata=question.metadata) as answer:
+    call = channel.server_stream(question.path, question.request, metadata=question.metadata)
+    async with call as answer:
         warn_if_older(await answer.wait_initial_metadata(), surroundings.warn)
         async for messages in answer.batches():
             out.write(batch(messages))
-            if follow:
+            if question.follow:
                 out.flush()

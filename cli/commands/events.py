@@ -67,9 +67,10 @@ def _ask(
     select(request, arguments, surroundings.now_ns())
     question = Question(
         server=server,
-        method=method,
+        path=f"/observer.Observer/{method}",
         request=request,
         printer=printer,
         debug=arguments.on("debug"),
+        follow=request.follow,
     )
     ask(question, surroundings)

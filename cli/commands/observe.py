@@ -49,10 +49,11 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
         return
     question = Question(
         server=server,
-        method="GetFlows",
+        path="/observer.Observer/GetFlows",
         request=request,
         printer=printer,
         debug=arguments.on("debug"),
+        follow=request.follow,
     )
     ask(question, surroundings)
 

@@ -31,20 +31,27 @@ def _events() -> tuple[FlagSet, ...]:
 
 
 def _status() -> tuple[FlagSet, ...]:
-    return (_output("compact", "compact, dict, json or table"), SERVER, GLOBAL)
+    formats = "compact, dict, json or table"
+    return (_output("compact", formats, ("compact", "dict", "json", "table")), SERVER, GLOBAL)
 
 
 def _list() -> tuple[FlagSet, ...]:
-    return (_output("table", "table, wide (with more columns) or json"), SERVER, GLOBAL)
+    formats = "table, wide (with more columns) or json"
+    return (_output("table", formats, ("table", "wide", "json")), SERVER, GLOBAL)
 
 
 def _group() -> tuple[FlagSet, ...]:
     return (SERVER, GLOBAL)
 
 
-def _output(default: str, formats: str) -> FlagSet:
+def _output(default: str, formats: str, choices: tuple[str, ...]) -> FlagSet:
     flag = Flag(
-        name="output", short="o", kind="string", default=default, help=f"Output format: {formats}"
+        name="output",
+        short="o",
+        kind="string",
+        default=default,
+        choices=choices,
+        help=f"Output format: {formats}",
     )
     return FlagSet(title="Formatting", flags=(flag,))
 
@@ -99,12 +106,15 @@ def _settings(name: str, what: str, words: str = "") -> Command:
     return Command(
         name=name,
         words=words,
+        choices=_SETTINGS if words else (),
         summary=what,
         help=f"{what}.",
         sets=_group,
         run=f"cli.commands.config:run_{name}",
     )
 
+
+_SETTINGS = tuple(sorted(flag.name for flag in (*GLOBAL.flags, *SERVER.flags)))
 
 CONFIG = Command(
     name="config",
@@ -124,12 +134,65 @@ CONFIG = Command(
     ),
 )
 
+
+def _shell(name: str, title: str) -> Command:
+    return Command(
+        name=name,
+        summary=f"The script for {title}",
+        help=f"Print the script that completes `hubble` command lines in {title}.",
+        sets=_global,
+        run=f"cli.commands.completion:run_{name}",
+    )
+
+
+COMPLETION = Command(
+    name="completion",
+    summary="Print the script that completes command lines in a shell",
+    help="Print the script that completes `hubble` command lines in a shell.",
+    sets=_global,
+    children=(
+        _shell("bash", "bash"),
+        _shell("fish", "fish"),
+        _shell("powershell", "PowerShell"),
+        _shell("zsh", "zsh"),
+    ),
+)
+
+WATCH = Command(
+    name="watch",
+    summary="Watch what changes on a server",
+    help="Watch what changes on a server.",
+    aliases=("w",),
+    hidden=True,
+    sets=_group,
+    children=(
+        Command(
+            name="peers",
+            summary="Nodes that come, change and go",
+            help="Watch the nodes that a server knows of: those there are, then each change.",
+            aliases=("peer",),
+            sets=_group,
+            run="cli.commands.peers:run",
+        ),
+    ),
+)
+
+REFLECT = Command(
+    name="reflect",
+    summary="Show the API of a server",
+    help="Show the API of a server as it describes it: one file descriptor a line, in JSON.",
+    hidden=True,
+    sets=_group,
+    run="cli.commands.reflect:run",
+)
+
 ROOT = Command(
     name="hubble",
     summary="",
     help="Look at the traffic of a cluster: what passed, what was dropped, and why.",
     sets=_root,
     children=(
+        COMPLETION,
         CONFIG,
         Command(
             name="help",
@@ -171,6 +234,7 @@ ROOT = Command(
             children=(AGENT_EVENTS, DEBUG_EVENTS, FLOWS),
             run=FLOWS.run,
         ),
+        REFLECT,
         Command(
             name="status",
             summary="Show whether a server is well, and what it has seen",
@@ -188,5 +252,6 @@ ROOT = Command(
             sets=_global,
             run="cli.commands.version:run",
         ),
+        WATCH,
     ),
 )

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
+from api.proto.flow.flow_pb2 import DropReason, Verdict
 from cli.filters import values
 from cli.flags.table import Flag, FlagSet
+from cli.names import EVENT_TYPES, RESERVED_IDENTITIES
 
 FieldValue = str | int | bool | Message
 Read = Callable[[str], FieldValue]
@@ -36,30 +38,42 @@ class FilterRow:
     """For namespace flags: `from`, `to` or `either` end; they complete pods and services."""
 
 
-def _flag(name: str, help_text: str, short: str = "", bare: str | None = None) -> Flag:
-    return Flag(name=name, kind="filter", help=help_text, short=short, bare=bare)
+def _flag(
+    name: str,
+    help_text: str,
+    short: str = "",
+    bare: str | None = None,
+    choices: tuple[str, ...] = (),
+) -> Flag:
+    return Flag(name=name, kind="filter", help=help_text, short=short, bare=bare, choices=choices)
 
 
 def _either(
-    name: str, field: str, help_text: str, *, read: Read = str, short: str = ""
+    name: str,
+    field: str,
+    help_text: str,
+    *,
+    read: Read = str,
+    short: str = "",
+    choices: tuple[str, ...] = (),
 ) -> tuple[FilterRow, ...]:
     """Rows of a flag about both ends: --NAME, --from-NAME and --to-NAME."""
     source, destination = f"source_{field}", f"destination_{field}"
     return (
         FilterRow(
-            flag=_flag(name, f"Flows from or to {help_text}", short),
+            flag=_flag(name, f"Flows from or to {help_text}", short, choices=choices),
             left=source,
             right=destination,
             read=read,
         ),
         FilterRow(
-            flag=_flag(f"from-{name}", f"Flows from {help_text}"),
+            flag=_flag(f"from-{name}", f"Flows from {help_text}", choices=choices),
             left=source,
             right=source,
             read=read,
         ),
         FilterRow(
-            flag=_flag(f"to-{name}", f"Flows to {help_text}"),
+            flag=_flag(f"to-{name}", f"Flows to {help_text}", choices=choices),
             left=destination,
             right=destination,
             read=read,
@@ -75,10 +89,13 @@ def _one(
     read: Read = str,
     short: str = "",
     bare: str | None = None,
+    choices: tuple[str, ...] = (),
 ) -> tuple[FilterRow, ...]:
     """Row of a flag that is not about an end."""
     return (
-        FilterRow(flag=_flag(name, help_text, short, bare), left=field, right=field, read=read),
+        FilterRow(
+            flag=_flag(name, help_text, short, bare, choices), left=field, right=field, read=read
+        ),
     )
 
 
@@ -103,6 +120,11 @@ def _any_namespace(_: str) -> str:
     return ""
 
 
+_PROTOCOLS = (
+    *("tcp", "udp", "sctp", "icmp", "icmpv4", "icmpv6", "igmp", "vrrp"),
+    *("dns", "http", "kafka"),
+)
+
 _TYPES_HELP = """Flows of this event type, TYPE[:SUBTYPE]:
   capture, drop, l7, policy-verdict, trace-sock
   trace, alone or with one of
@@ -123,30 +145,52 @@ ROWS: tuple[FilterRow, ...] = (
     ),
     *_either("workload", "workload", "this workload, [Kind/]name", read=values.workload),
     *_either(
-        "identity", "identity", "this security identity, name or number", read=values.identity
+        "identity",
+        "identity",
+        "this security identity, name or number",
+        read=values.identity,
+        choices=tuple(name for number, name in RESERVED_IDENTITIES.items() if number),
     ),
     *_either("fqdn", "fqdn", "this domain name, e.g. '*.cilium.io'"),
     *_either("cluster", "cluster_name", "endpoints of this cluster"),
-    *_one("verdict", "verdict", "Flows with this verdict, e.g. DROPPED", read=values.verdict),
-    *_one("protocol", "protocol", "Flows of this protocol, e.g. 'udp' or 'http'"),
-    *_one("type", "event_type", _TYPES_HELP, read=values.event_type, short="t"),
+    *_one(
+        "verdict",
+        "verdict",
+        "Flows with this verdict, e.g. DROPPED",
+        read=values.verdict,
+        choices=tuple(Verdict.keys())[1:],
+    ),
+    *_one(
+        "protocol", "protocol", "Flows of this protocol, e.g. 'udp' or 'http'", choices=_PROTOCOLS
+    ),
+    *_one(
+        "type",
+        "event_type",
+        _TYPES_HELP,
+        read=values.event_type,
+        short="t",
+        choices=tuple(EVENT_TYPES),
+    ),
     *_one(
         "drop-reason-desc",
         "drop_reason_desc",
         "Flows dropped for this reason, e.g. POLICY_DENIED",
         read=values.drop_reason,
+        choices=tuple(DropReason.keys())[1:],
     ),
     *_one(
         "traffic-direction",
         "traffic_direction",
         "Flows in this direction, ingress or egress",
         read=values.traffic_direction,
+        choices=("ingress", "egress"),
     ),
     *_one(
         "tcp-flags",
         "tcp_flags",
         "Flows with all of these TCP flags set, e.g. 'syn,ack'",
         read=values.tcp_flags,
+        choices=("syn", "fin", "rst", "psh", "ack", "urg", "ece", "cwr", "ns"),
     ),
     *_one("ipv4", "ip_version", "Flows over IPv4", read=values.ip_version_4, short="4", bare="v4"),
     *_one("ipv6", "ip_version", "Flows over IPv6", read=values.ip_version_6, short="6", bare="v6"),
@@ -155,6 +199,7 @@ ROWS: tuple[FilterRow, ...] = (
         "ip_version",
         "Flows over this version: v4, v6 or none",
         read=values.ip_version,
+        choices=("v4", "v6", "none"),
     ),
     *_one("encrypted", "encrypted", "Flows that are encrypted", read=values.yes, bare="true"),
     *_one("unencrypted", "encrypted", "Flows that are not encrypted", read=values.no, bare="true"),

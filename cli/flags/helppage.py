@@ -24,7 +24,7 @@ def help_page(command: Command, path: tuple[str, ...]) -> str:
         parts.append(f"Aliases:\n  {', '.join((command.name, *command.aliases))}")
     if command.examples:
         parts.append("Examples:\n" + _indented(command.examples, "  "))
-    if command.children:
+    if any(not child.hidden for child in command.children):
         parts.append(_children(command))
     parts.extend(f"{each.title} Flags:\n{_flags(each)}" for each in command.sets())
     help_set = FlagSet(title="Help", flags=(HELP_FLAG,))
@@ -40,6 +40,7 @@ def unknown_command(root: Command, word: str) -> str:
     near = [
         child.name
         for child in root.children
+        if not child.hidden
         if _distance(word, child.name) <= _NEAR or child.name.startswith(word.lower())
     ]
     if not near:
@@ -57,8 +58,9 @@ def _usage(command: Command, words: str) -> str:
 
 
 def _children(command: Command) -> str:
-    width = max(len(child.name) for child in command.children)
-    lines = [f"  {child.name:<{width}}  {child.summary}" for child in command.children]
+    shown = [child for child in command.children if not child.hidden]
+    width = max(len(child.name) for child in shown)
+    lines = [f"  {child.name:<{width}}  {child.summary}" for child in shown]
     return "Available Commands:\n" + "\n".join(lines)
 
 

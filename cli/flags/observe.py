@@ -61,6 +61,7 @@ FORMATTING = FlagSet(
             short="o",
             kind="string",
             default="compact",
+            choices=("compact", "dict", "json", "jsonpb", "table"),
             help=(
                 "Output format:\n"
                 "  compact:  one line a flow\n"
@@ -72,7 +73,13 @@ FORMATTING = FlagSet(
         ),
         switch("print-node-name", "Show which node saw the flow"),
         switch("print-policy-names", "Show which policies allowed or denied"),
-        Flag(name="time-format", kind="string", default="StampMilli", help=_FORMATS_HELP),
+        Flag(
+            name="time-format",
+            kind="string",
+            default="StampMilli",
+            choices=tuple(FORMATS),
+            help=_FORMATS_HELP,
+        ),
     ),
 )
 
@@ -83,6 +90,7 @@ FLOW_FORMAT = FlagSet(
             name="color",
             kind="string",
             default="auto",
+            choices=("auto", "always", "never"),
             help="Colours in compact and dict output: auto, always or never",
         ),
         Flag(
@@ -107,6 +115,7 @@ OTHER = FlagSet(
         Flag(
             name="input-file",
             kind="string",
+            is_file=True,
             help="Read flows from this file of JSON lines, '-' for stdin, and ask no server",
         ),
         switch("print-raw-filters", "Show the filters as JSON in YAML, and do not ask the server"),

@@ -3,8 +3,17 @@
 from cli.flags.table import Flag, FlagSet, Kind, switch
 
 
-def _setting(name: str, kind: Kind, help_text: str, *, default: str = "", short: str = "") -> Flag:
+def _setting(
+    name: str,
+    kind: Kind,
+    help_text: str,
+    *,
+    default: str = "",
+    short: str = "",
+    is_file: bool = False,
+) -> Flag:
     return Flag(
+        is_file=is_file,
         name=name,
         kind=kind,
         help=help_text,
@@ -25,6 +34,7 @@ GLOBAL = FlagSet(
             "config",
             "string",
             "Configuration file; ~/.config/hubble/config.yaml if none is named",
+            is_file=True,
         ),
         _setting_switch("debug", "Tell on stderr what goes on behind the scenes", "D"),
     ),
@@ -50,6 +60,7 @@ SERVER = FlagSet(
             "kubeconfig",
             "string",
             "Path of the kubeconfig file; counts with --port-forward",
+            is_file=True,
         ),
         _setting_switch(
             "port-forward", "Reach the relay in the cluster through the Kubernetes API", "P"
@@ -82,10 +93,20 @@ SERVER = FlagSet(
             "and answer in its place; 'tls-server-name' is often what is needed instead",
         ),
         _setting(
-            "tls-ca-cert-files", "strings", "Certificates of authorities to trust (PEM files)"
+            "tls-ca-cert-files",
+            "strings",
+            "Certificates of authorities to trust (PEM files)",
+            is_file=True,
         ),
-        _setting("tls-client-cert-file", "string", "Certificate to show to the server (PEM file)"),
-        _setting("tls-client-key-file", "string", "Key of that certificate (PEM file)"),
+        _setting(
+            "tls-client-cert-file",
+            "string",
+            "Certificate to show to the server (PEM file)",
+            is_file=True,
+        ),
+        _setting(
+            "tls-client-key-file", "string", "Key of that certificate (PEM file)", is_file=True
+        ),
         _setting(
             "tls-server-name",
             "string",

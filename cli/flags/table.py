@@ -30,6 +30,10 @@ class Flag:
     """Value when nobody sets it, in the words of the command line; empty for unset."""
     bare: str | None = None
     """Value of the flag when written without one; None when a value must follow."""
+    choices: tuple[str, ...] = ()
+    """Values that shells offer; others may be valid, too."""
+    is_file: bool = False
+    """Whether shells offer files for the value."""
     from_environment: bool = False
     """Whether HUBBLE_<NAME> and the configuration file set it."""
 
@@ -79,6 +83,10 @@ class Command:
     examples: str = ""
     aliases: tuple[str, ...] = ()
     children: "tuple[Command, ...]" = ()
+    choices: tuple[str, ...] = ()
+    """Words besides flags that shells offer."""
+    hidden: bool = False
+    """Whether help pages and shells keep silent about it."""
     run: str = ""
     """`module:function` that runs it; empty when it only groups others."""
 
