@@ -112,6 +112,9 @@ def copy(ancestor: Ancestor, maps: Mapping[str, int]) -> None:
                 if name == "connections":
                     values = _as_told(values)
                 _write(name, maps[name], keys, values)
+            if name == "connections":
+                # those that began while we copied, so that few are unknown when ours take over
+                _bring_new(ancestor, fd, maps[name])
 
 
 def bring_rest(ancestor: Ancestor, maps: Mapping[str, int], *, sweep_fd: int, cpus: int) -> None:
@@ -125,10 +128,9 @@ def bring_rest(ancestor: Ancestor, maps: Mapping[str, int], *, sweep_fd: int, cp
 
 
 def _bring_connections(ancestor: Ancestor, old_fd: int, own_fd: int, sweep_fd: int) -> None:
+    _bring_new(ancestor, old_fd, own_fd)
     old, new = ancestor.layouts["connections"], abi.layouts()["connections"]
     for keys, values in list(_rows(old_fd, old, new)):
-        for key, value in zip(keys, _as_told(values), strict=True):
-            syscall.insert(own_fd, key.tobytes(), value.tobytes())
         owed = _owed(keys, values)
         for start in range(0, len(owed), layout.SWEEP_MAX_REQUESTS):
             requests = owed[start : start + layout.SWEEP_MAX_REQUESTS]
@@ -138,7 +140,23 @@ def _bring_connections(ancestor: Ancestor, old_fd: int, own_fd: int, sweep_fd: i
                 syscall.delete(old_fd, key.tobytes())
 
 
-def _as_told(values: Rows) -> Rows:
+def _bring_new(ancestor: Ancestor, old_fd: int, own_fd: int) -> None:
+    """Bring connections that are not here yet: few, and ours may have begun one of them by now."""
+    old, new = ancestor.layouts["connections"], abi.layouts()["connections"]
+    known = {key for keys, _ in _rows(own_fd, new, new) for key in _each(keys)}
+    for keys, values in _rows(old_fd, old, new):
+        for row, key in enumerate(_each(keys)):
+            if key not in known:
+                syscall.insert(own_fd, key, _as_told(values[row]).tobytes())
+
+
+def _each(keys: Rows) -> Iterator[bytes]:
+    """The bytes of each key: ten times as fast as asking each row."""
+    data, size = keys.tobytes(), keys.itemsize
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def _as_told(values: Any) -> Any:  # noqa: ANN401 - rows, or one of them
     """Count only what events have told: what they have not is brought at the end."""
     found = values.copy()
     found["lock"] = 0
