@@ -18,7 +18,7 @@ TCP, UDP = 0x0A, 0x12
 TIME_HEAD_BYTES = 7
 """Bytes of a time up to its nanoseconds: the same for a second."""
 
-_SECOND_NS = 1_000_000_000
+SECOND_NS = 1_000_000_000
 _SECONDS_TAG, _NANOS_TAG = 0x08, 0x10
 _SOURCE_TAG, _DESTINATION_TAG = 0x08, 0x10
 _MORE = 0x80
@@ -95,7 +95,7 @@ def nanos(time: bytes) -> int:
     if size == TIME_HEAD_BYTES + 5:
         a, b, c, d, e = time[TIME_HEAD_BYTES:]
         value = a + (b << 7) + (c << 14) + (d << 21) + (e << 28) - _FIVE_BYTES
-        return value if a & b & c & d & _MORE and value < _SECOND_NS else -1
+        return value if a & b & c & d & _MORE and value < SECOND_NS else -1
     if size == TIME_HEAD_BYTES + 4:
         a, b, c, d = time[TIME_HEAD_BYTES:]
         if a & b & c & _MORE and d < _MORE:

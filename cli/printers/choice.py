@@ -1,16 +1,11 @@
 """Which printer: from --output and the flags about text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from cli.errors import UsageError
 from cli.flags.arguments import Arguments
 from cli.printers.color import palette, wants_color
-from cli.printers.columns import BlockPrinter, TablePrinter
-from cli.printers.compact import CompactPrinter
-from cli.printers.events import EventText
-from cli.printers.flowtext import TextOptions
-from cli.printers.jsonlines import JsonPrinter
 from cli.surroundings import Surroundings
 from cli.times import time_text
 
@@ -47,11 +42,21 @@ def output_format(arguments: Arguments) -> str:
 
 
 def flow_printer(output: str, arguments: Arguments, surroundings: Surroundings) -> Printer:
-    """Make the printer of a format."""
+    """Make the printer of a format; of the others not even the modules are loaded."""
     warn = _silent if arguments.on("silent-errors") else surroundings.warn
-    debug = arguments.on("debug")
     if output == "json":
-        return JsonPrinter(debug=debug, warn=warn)
+        from cli.printers.jsonlines import JsonPrinter
+
+        return JsonPrinter(debug=arguments.on("debug"), warn=warn)
+    return _text_printer(output, arguments, surroundings, warn)
+
+
+def _text_printer(
+    output: str, arguments: Arguments, surroundings: Surroundings, warn: Callable[[str], None]
+) -> Printer:
+    from cli.printers.events import EventText
+    from cli.printers.flowtext import TextOptions
+
     options = TextOptions(
         translate=arguments.on("ip-translation"),
         numeric=arguments.on("numeric"),
@@ -66,12 +71,16 @@ def flow_printer(output: str, arguments: Arguments, surroundings: Surroundings) 
     events = EventText(
         time=time_text(options.time_format),
         palette=colors,
-        debug=debug,
+        debug=arguments.on("debug"),
         as_dict=output == "dict",
         warn=warn,
     )
     if output == "compact":
+        from cli.printers.compact import CompactPrinter
+
         return CompactPrinter(options, colors, events)
+    from cli.printers.columns import BlockPrinter, TablePrinter
+
     return (
         BlockPrinter(options, colors, events)
         if output == "dict"

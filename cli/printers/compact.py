@@ -3,6 +3,9 @@
 Responses come in as wire bytes, a batch at a time; lines go out as one text. Of a reply the two
 ends change places, so that the client stays on the left. What is about nodes, not flows, goes to
 the error stream.
+
+Most flows are put together from texts kept by `linetext`; this page has the line in full, and
+takes the flows that are not in the usual shape.
 """
 
 from collections.abc import Sequence
@@ -12,6 +15,7 @@ from api.proto.observer.observer_pb2 import GetFlowsResponse
 from cli.printers.color import Palette
 from cli.printers.events import EventText
 from cli.printers.flowtext import FlowText, TextOptions
+from cli.printers.linetext import LineText
 from cli.times import MISSING, time_text
 
 
@@ -22,31 +26,35 @@ class CompactPrinter:
         """Take what the lines show, their colours, and the writer of everything but flows."""
         self._text = FlowText(options, palette)
         self._time = time_text(options.time_format)
+        self.usual = LineText(self._text, self._time, node_name=options.node_name)
         self._node_name = options.node_name
         self._neutralise = palette.neutralise
         self._events = events
 
     def batch(self, messages: Sequence[bytes]) -> str:
         """Write the lines of a batch; raises DecodeError on bytes that are no response."""
-        lines = []
-        parse, flow_line = GetFlowsResponse.FromString, self._flow
-        for message in messages:
-            response = parse(message)
-            if response.HasField("flow"):
-                lines.append(flow_line(response.flow))
-                continue
-            match response.WhichOneof("response_types"):
-                case "lost_events":
-                    lines.append(self._events.lost_line(response))
-                case "node_status":
-                    self._events.node_status(response)
-                case _:  # a kind of a later API, or none
-                    continue
-        return self._neutralise("".join(lines))
+        usual = self.usual
+        return self._neutralise(
+            "".join([usual(message) or self.line(message) for message in messages])
+        )
 
     def finish(self) -> str:
         """Nothing is held back."""
         return ""
+
+    def line(self, message: bytes) -> str:
+        """Write the line of any response, not neutralised; nothing if it has none."""
+        response = GetFlowsResponse.FromString(message)
+        match response.WhichOneof("response_types"):
+            case "flow":
+                return self._flow(response.flow)
+            case "lost_events":
+                return self._events.lost_line(response)
+            case "node_status":
+                self._events.node_status(response)
+                return ""
+            case _:  # a kind of a later API, or none
+                return ""
 
     def _flow(self, flow: Flow) -> str:
         text, moment = self._text, flow.time

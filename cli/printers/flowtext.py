@@ -65,24 +65,30 @@ class FlowText:
         """Write both ends: a name or address, and the port."""
         if not flow.HasField("IP"):
             return self._hardware(flow)
-        left = right = ""
-        if self._names:
-            service = flow.source_service if flow.HasField("source_service") else None
-            left = _name(source, service) or ",".join(flow.source_names)
-            service = flow.destination_service if flow.HasField("destination_service") else None
-            right = _name(destination, service) or ",".join(flow.destination_names)
-        if not left:
-            left = flow.IP.source
-        if not right:
-            right = flow.IP.destination
-        left_port, right_port = _ports(flow.l4)
-        if self._colored:
-            return self._painted(left, left_port), self._painted(right, right_port)
-        if left_port:
-            left = f"[{left}]:{left_port}" if ":" in left else f"{left}:{left_port}"
-        if right_port:
-            right = f"[{right}]:{right_port}" if ":" in right else f"{right}:{right_port}"
+        left, right = self.names(flow, source, destination)
+        left_port, right_port = ports_of(flow.l4)
+        return (
+            self.end(left or flow.IP.source, left_port),
+            self.end(right or flow.IP.destination, right_port),
+        )
+
+    def names(self, flow: Flow, source: Endpoint, destination: Endpoint) -> tuple[str, str]:
+        """Name both ends by pods, services or domains; empty without a name, or if not wanted."""
+        if not self._names:
+            return "", ""
+        service = flow.source_service if flow.HasField("source_service") else None
+        left = _name(source, service) or ",".join(flow.source_names)
+        service = flow.destination_service if flow.HasField("destination_service") else None
+        right = _name(destination, service) or ",".join(flow.destination_names)
         return left, right
+
+    def end(self, host: str, port: int) -> str:
+        """Write an end with its port, if it has one."""
+        if self._colored:
+            return self._painted(host, port)
+        if not port:
+            return host
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def identity(self, endpoint: Endpoint) -> str:
         """Write the security identity of an end, in parentheses."""
@@ -163,7 +169,8 @@ def _name(endpoint: Endpoint, service: Service | None) -> str:
     return f"{namespace}/{name}" if name and namespace else name
 
 
-def _ports(l4: Layer4) -> tuple[int, int]:
+def ports_of(l4: Layer4) -> tuple[int, int]:
+    """Read the ports of TCP, UDP or SCTP; zeros for others."""
     # Most flows are TCP: a look at its ports costs less than asking which protocol it is.
     tcp = l4.TCP
     source, destination = tcp.source_port, tcp.destination_port

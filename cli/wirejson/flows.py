@@ -11,38 +11,23 @@ letter: where a shortcut does not fit, the walk of `writer.py` is taken.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
 from api.proto.flow.flow_pb2 import TCP, FileInfo, Flow, IPVersion, Layer4
 from api.proto.observer.observer_pb2 import GetFlowsResponse
 from cli import wire
+from cli.kept import Kept
 from cli.shallow import Cutter
 from cli.wirejson import render
 from cli.wirejson.writer import MessageWriter, Writers
 
-_T = TypeVar("_T")
-_KEPT = 8192
 # The second and third byte of the tags of all policies: where they begin in the rest of a flow.
 _POLICIES = b"\xa0\n"
 _CUTS = ("ethernet", "source", "file", "interface")
 _PARTS = ("time", "uuid", "ethernet", "IP", "l4", "source", "destination", "file", "interface")
 _FLAGS_TAG = 0x1A
-
-
-class _Kept(dict[bytes, _T]):
-    """Texts by what they are made of; at most 8,192."""
-
-    def __init__(self, make: Callable[[bytes], _T]) -> None:
-        self._make = make
-
-    def __missing__(self, key: bytes) -> _T:
-        value = self._make(key)
-        if len(self) >= _KEPT:
-            self.clear()
-        self[key] = value
-        return value
 
 
 class _Segments(NamedTuple):
@@ -82,15 +67,15 @@ class FlowLines:
         interface = writers.of(fields["interface"].message_type)
         self._l4 = writers.of(Layer4.DESCRIPTOR)
         self._tcp = writers.of(TCP.DESCRIPTOR)
-        self._endpoint = _Kept(lambda payload: endpoint(payload).encode() if payload else b"")
-        self._file = _Kept(_named("file", writers.of(FileInfo.DESCRIPTOR)))
-        self._interface = _Kept(_named("interface", interface))
-        self._node_name = _Kept(_named("node_name", render.string))
-        self._flags = _Kept(self._after_ports)
-        self._second = _Kept(_second)
-        self._frame = _Kept(_frame)
-        self._segments = _Kept(self._cut_rest)
-        self._policies = _Kept(self._cut_policies)
+        self._endpoint = Kept(_encoded(endpoint))
+        self._file = Kept(_named("file", writers.of(FileInfo.DESCRIPTOR)))
+        self._interface = Kept(_named("interface", interface))
+        self._node_name = Kept(_named("node_name", render.string))
+        self._flags = Kept(self._after_ports)
+        self._second = Kept(_second)
+        self._frame = Kept(_frame)
+        self._segments = Kept(self._cut_rest)
+        self._policies = Kept(self._cut_policies)
 
     def __call__(self, message: bytes) -> bytes:
         """Write a response as a line; raises DecodeError on bytes that are none."""
@@ -251,6 +236,13 @@ def _led(slots: Sequence[str]) -> bytes:
     """Join texts, with the comma before each of them instead of behind."""
     text = "".join(slots)
     return f",{text[:-1]}".encode() if text else b""
+
+
+def _encoded(write: Callable[[bytes], str]) -> Callable[[bytes], bytes]:
+    def text(payload: bytes) -> bytes:
+        return write(payload).encode() if payload else b""
+
+    return text
 
 
 def _named(name: str, write: Callable[[bytes], str]) -> Callable[[bytes], bytes]:
