@@ -12,7 +12,7 @@ import pytest
 
 from observer.kernel import compile as compiler
 from observer.kernel import links, pins, syscall
-from observer.kernel.datapath import Datapath
+from observer.kernel.datapath import Datapath, DatapathSettings
 from observer.kernel.errors import KernelError
 from observer.kernel.netns import inside
 from observer.kernel.rings import PerfRings
@@ -54,7 +54,8 @@ def test_takeover_keeps_endpoints_connections_and_links(bed: Bed) -> None:
     revision = bed.datapath._revision
     old = bed.datapath
     old.close()
-    bed.datapath = Datapath.load(node=bed.node, netns=netns_path(bed.node))
+    settings = DatapathSettings(report_interval_ns=3600 * 1_000_000_000)  # loading may take long
+    bed.datapath = Datapath.load(node=bed.node, netns=netns_path(bed.node), settings=settings)
     assert bed.datapath.endpoint_ids == {bed.a.endpoint_id, bed.b.endpoint_id}
     assert bed.datapath.attached() == {bed.a.ifindex, bed.b.ifindex}
     assert bed.datapath._revision == revision
