@@ -67,9 +67,12 @@ class ObserverService:
             raise RpcError(Code.UNKNOWN, str(error)) from error
         # a client that follows a quiet node learns the version at once
         call.send_headers()
-        async with aclosing(query.run()) as batches:
-            async for batch in batches:
-                yield batch
+        try:
+            async with aclosing(query.run()) as batches:
+                async for batch in batches:
+                    yield batch
+        except QueryError as error:
+            raise RpcError(Code.UNKNOWN, str(error)) from error
 
     async def server_status(
         self, _call: Call, _request: pb.ServerStatusRequest

@@ -101,14 +101,3 @@ def _foreign_error(syntax: str) -> str:
     if syntax.startswith("("):
         return "invalid or unsupported Perl syntax"
     return "invalid nested repetition operator"
-
-
-def expressions(flow_filter: FlowFilter, _: Context) -> Iterator[Condition]:
-    """Refuse CEL: to ignore an expression would answer with too many flows.
-
-    Raises:
-        FilterError: there is an expression.
-    """
-    if flow_filter.experimental.cel_expression:
-        raise FilterError("error compiling CEL expression: CEL is not supported by this server")
-    return iter(())

@@ -62,6 +62,8 @@ class Cost(IntEnum):
     """Compares addresses."""
     REFERENCE = 4
     """Looks up refs; judges values not seen before."""
+    EXPRESSION = 5
+    """Makes a message of each row: sees only those that all others leave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,8 @@ class Condition:
     cost: Cost
     mask: Callable[[RowSlice], Mask]
     """One boolean per row; a new array, the caller may overwrite it."""
+    program_count: int = 0
+    """How many programs run on each row; 0 for a condition on columns."""
 
 
 def constant(answer: bool) -> Condition:

@@ -1,10 +1,14 @@
 """What the compilers of filters know beyond their filter: the node, and each other's verdicts."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
+from api.proto.flow.flow_pb2 import Flow
 from observer.entities import Endpoint
-from observer.filters.condition import RefVerdicts
+from observer.filters.condition import RefVerdicts, RowSlice
+
+FlowSource = Callable[[RowSlice], Sequence[Flow]]
+"""Makes messages of rows, one each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +19,8 @@ class Context:
     """As in flows: `cluster/node`."""
     node_labels: tuple[str, ...]
     """As in flows: `key=value`."""
+    flows: FlowSource | None = None
+    """For filters that want whole flows; without it they are refused."""
     shared: dict[Hashable, RefVerdicts[Endpoint]] = field(default_factory=dict)
     label_verdicts: dict[tuple[str, ...], RefVerdicts[tuple[str, ...]]] = field(
         default_factory=dict

@@ -25,10 +25,11 @@ from api.proto.observer.observer_pb2 import GetFlowsRequest
 from observer.encode import FlowEncoder
 from observer.ledger import Ledger, Stage
 from observer.query.gaps import Gaps
+from observer.query.messages import RowMessages
 from observer.query.pace import ENCODE_TARGET_S, SCAN_TARGET_S, TURN_S, Pace
 from observer.query.request import FlowRequest
 from observer.query.start import start_position
-from observer.query.step import Step
+from observer.query.step import Step, judged
 from observer.table.columns import EventKind
 from observer.table.ring import FlowTable
 
@@ -39,6 +40,7 @@ OVERTAKEN: Final = "reader overtaken"
 _ENCODE_ROWS: Final = 64
 _ENCODE_ROWS_WARM: Final = 256
 _SCAN_ROWS: Final = 65_536
+_LEAST_SCAN_ROWS: Final = 256
 _MANY_ENDPOINTS: Final = 2_048
 _SCAN_ROWS_OF_MANY: Final = 4_096
 
@@ -76,8 +78,13 @@ class FlowQuery:
         self._wall_ns = wall_ns
         self._clock_s = clock_s
         many = len(table.interns.endpoints) > _MANY_ENDPOINTS
-        scan_rows = _SCAN_ROWS_OF_MANY if many else _SCAN_ROWS
-        self._scan = Pace(target_s=SCAN_TARGET_S, rows=scan_rows, least=256, most=1 << 17)
+        most = request.selection.most_rows
+        self._scan = Pace(
+            target_s=SCAN_TARGET_S,
+            rows=min(_SCAN_ROWS_OF_MANY if many else _SCAN_ROWS, most),
+            least=min(_LEAST_SCAN_ROWS, most),
+            most=most,
+        )
         encode_rows = _ENCODE_ROWS_WARM if encoder.is_warm(request.mask) else _ENCODE_ROWS
         self._encode = Pace(target_s=ENCODE_TARGET_S, rows=encode_rows, least=32, most=2_048)
         self._gaps = Gaps(patient=request.follow, clock_s=clock_s)
@@ -101,7 +108,10 @@ class FlowQuery:
             QueryError: gRPC status UNKNOWN.
         """
         parsed = FlowRequest.parse(
-            request, node_name=encoder.node_name, node_labels=encoder.node_labels
+            request,
+            node_name=encoder.node_name,
+            node_labels=encoder.node_labels,
+            flows=RowMessages(encoder),
         )
         return cls(parsed, table=table, encoder=encoder, ledger=ledger, details=details)
 
@@ -110,6 +120,9 @@ class FlowQuery:
 
         Each item is a few hundred responses at most. Cancelling it or closing it leaves nothing
         behind; rows that were not yielded are not counted as lost.
+
+        Raises:
+            QueryError: a filter turned out to take too long.
         """
         request, table = self._request, self._table
         stop = None if request.follow else table.head
@@ -190,7 +203,7 @@ class FlowQuery:
         count = room if selection.everything else pace.rows
         rows = self._table.segments(position, min(head, position + count))[0]
         scanned = rows.stop - rows.start
-        found = np.flatnonzero(selection.mask(self._table, rows))
+        found = np.flatnonzero(judged(selection, self._table, rows))
         end = self._end(rows)
         found = found[: np.searchsorted(found, end)]
         flows = self._table.columns["kind"][rows][found] != EventKind.LOST

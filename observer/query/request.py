@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from api.proto.observer.observer_pb2 import GetFlowsRequest
 from observer.encode import FieldMask, FieldMaskError
 from observer.filters import FilterError, Selection, compile_filters
+from observer.filters.context import FlowSource
 from observer.query.errors import InvalidQueryError, QueryError
 
 _NS_PER_S = 1_000_000_000
@@ -37,9 +38,14 @@ class FlowRequest:
 
     @classmethod
     def parse(
-        cls, request: GetFlowsRequest, *, node_name: str, node_labels: tuple[str, ...]
+        cls,
+        request: GetFlowsRequest,
+        *,
+        node_name: str,
+        node_labels: tuple[str, ...],
+        flows: FlowSource | None = None,
     ) -> "FlowRequest":
-        """Check a request.
+        """Check a request; `flows` for filters that want whole flows.
 
         Raises:
             InvalidQueryError: first and follow.
@@ -53,6 +59,7 @@ class FlowRequest:
                 request.blacklist,
                 node_name=node_name,
                 node_labels=node_labels,
+                flows=flows,
             )
             mask = FieldMask.from_paths(request.field_mask.paths)
         except (FilterError, FieldMaskError) as error:

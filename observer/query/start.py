@@ -11,6 +11,7 @@ import numpy as np
 
 from observer.query.pace import Pace
 from observer.query.request import FlowRequest
+from observer.query.step import judged
 from observer.table.columns import EventKind
 from observer.table.ring import FlowTable
 
@@ -43,7 +44,7 @@ async def _rewind(
         # The later part, if the slice spans the end of the ring.
         rows = table.segments(start, stop)[-1]
         start = stop - int(rows.stop - rows.start)
-        wanted = request.selection.mask(table, rows)
+        wanted = judged(request.selection, table, rows)
         wanted &= table.columns["kind"][rows] != EventKind.LOST
         found = np.flatnonzero(wanted)
         if len(found) >= missing:

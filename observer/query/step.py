@@ -6,6 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from observer.filters import FilterError, Selection
+from observer.query.errors import QueryError
+from observer.table.ring import FlowTable
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -31,3 +35,15 @@ class Step:
             next=steps[-1].next,
             ended=steps[-1].ended,
         )
+
+
+def judged(selection: Selection, table: FlowTable, rows: slice) -> NDArray[np.bool_]:
+    """Return which rows in a slice of slots are wanted.
+
+    Raises:
+        QueryError: a filter takes too long.
+    """
+    try:
+        return selection.mask(table, rows)
+    except FilterError as error:
+        raise QueryError(str(error)) from error

@@ -157,3 +157,32 @@ async def test_namespaces_and_nodes(channel: Channel) -> None:
             "/observer.Observer/GetNodes", pb.GetNodesRequest(), pb.GetNodesResponse
         )
     assert raised.value.code is Code.UNIMPLEMENTED
+
+
+async def test_expressions_see_the_flows_that_clients_get(channel: Channel) -> None:
+    everything = await get_flows(channel, pb.GetFlowsRequest())
+    expression = "_flow.verdict == Verdict.DROPPED && _flow.source.namespace != ''"
+    wanted = FlowFilter(experimental={"cel_expression": [expression]})
+    found = await get_flows(channel, pb.GetFlowsRequest(whitelist=[wanted]))
+    dropped = [
+        response.flow.uuid
+        for response in everything
+        if response.flow.verdict == Verdict.DROPPED and response.flow.source.namespace
+    ]
+    assert [response.flow.uuid for response in found] == dropped
+    assert 0 < len(dropped) < len(everything)
+    last = await get_flows(channel, pb.GetFlowsRequest(whitelist=[wanted], number=3))
+    assert [response.flow.uuid for response in last] == dropped[-3:]
+    rest = await get_flows(channel, pb.GetFlowsRequest(blacklist=[wanted]))
+    assert len(rest) == len(everything) - len(dropped)
+
+
+async def test_an_expression_too_slow_ends_the_stream(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("observer.filters.programs.MAX_EVALUATION_NS", -1)
+    slow = FlowFilter(experimental={"cel_expression": ["true"]})
+    for number in (0, 3):
+        with pytest.raises(RpcError, match="ms for one flow") as raised:
+            await get_flows(channel, pb.GetFlowsRequest(whitelist=[slow], number=number))
+        assert raised.value.code is Code.UNKNOWN

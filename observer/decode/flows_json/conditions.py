@@ -29,16 +29,20 @@ _L4_NAMES: Final = {"icmp": ("icmpv4", "icmpv6")}
 _KEPT: Final = 65_536
 
 
+def messages_of(rows: RowSlice) -> Sequence[Flow]:
+    """Return the messages behind rows of a MessageTable."""
+    table = rows.table
+    if not isinstance(table, MessageTable):
+        raise TypeError(f"judge messages: rows of a {type(table).__name__}")
+    flows = table.flows[rows.slots]
+    return flows if rows.picked is None else [flows[row] for row in rows.picked.tolist()]
+
+
 def judged_by(judge: Judge) -> Condition:
     """Make a condition of a function that judges one message."""
 
     def mask(rows: RowSlice) -> Mask:
-        table = rows.table
-        if not isinstance(table, MessageTable):
-            raise TypeError(f"judge messages: rows of a {type(table).__name__}")
-        flows = table.flows[rows.slots]
-        picked = flows if rows.picked is None else [flows[row] for row in rows.picked.tolist()]
-        return np.fromiter(map(judge, picked), np.bool_, len(picked))
+        return np.fromiter(map(judge, messages_of(rows)), np.bool_, len(rows))
 
     return Condition(cost=Cost.REFERENCE, mask=mask)
 

@@ -41,7 +41,7 @@ class Screen:
         Raises:
             FilterError: a value is not understood; the text is for the user.
         """
-        context = Context(node_name="", node_labels=())
+        context = Context(node_name="", node_labels=(), flows=conditions.messages_of)
         self._selection = Selection(
             allow=tuple(_compile(each, context) for each in allow),
             deny=tuple(_compile(each, context) for each in deny),

@@ -130,7 +130,7 @@ def refusal(asked: FlowFilter) -> str:
         ),
         (
             FlowFilter(experimental={"cel_expression": ["true"]}),
-            "error compiling CEL expression: CEL is not supported by this server",
+            "error compiling CEL expression: CEL is not supported here",
         ),
     ],
 )

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.proto.flow.flow_pb2 import Flow, FlowFilter
+from api.proto.flow.flow_pb2 import Flow, FlowFilter, Verdict
 from api.proto.observer.observer_pb2 import GetFlowsResponse
 from observer.decode.flows_json import Screen
 from observer.filters import FilterError
@@ -191,3 +191,14 @@ def test_mistakes_are_told_as_by_a_server(asked: dict[str, Any], message: str) -
     with pytest.raises(FilterError) as caught:
         Screen([json_format.ParseDict(asked, FlowFilter())], [])
     assert str(caught.value).startswith(message)
+
+
+def test_expressions_judge_the_messages_of_a_file() -> None:
+    asked = FlowFilter(experimental={"cel_expression": ["_flow.verdict == Verdict.DROPPED"]})
+    dropped = [
+        index
+        for index, response in enumerate(RESPONSES)
+        if response.flow.verdict == Verdict.DROPPED
+    ]
+    assert dropped
+    assert Screen([asked], []).passing(RESPONSES) == dropped
