@@ -22,7 +22,14 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from h2 import events
 from h2.exceptions import ProtocolError
 
-from api.lane.guard import CANCEL, NO_ERROR, REFUSED_STREAM, PeerRefusedError, Refusal
+from api.lane.guard import (
+    CANCEL,
+    NO_ERROR,
+    REFUSED_STREAM,
+    PeerRefusedError,
+    Refusal,
+    error_code_name,
+)
 from api.lane.h2state import H2State
 from api.lane.intake import Intake, Kind
 from api.lane.keepalive import Keepalive
@@ -41,27 +48,6 @@ _GOAWAY = struct.Struct(">II")
 MAX_STREAM_ID = 2**31 - 1
 _DRAIN_PAYLOAD = b"lane-rtt"
 _DEAD = "keepalive ping failed to receive ACK within timeout"
-_RESET_NAMES = (
-    "NO_ERROR",
-    "PROTOCOL_ERROR",
-    "INTERNAL_ERROR",
-    "FLOW_CONTROL_ERROR",
-    "SETTINGS_TIMEOUT",
-    "STREAM_CLOSED",
-    "FRAME_SIZE_ERROR",
-    "REFUSED_STREAM",
-    "CANCEL",
-    "COMPRESSION_ERROR",
-    "CONNECT_ERROR",
-    "ENHANCE_YOUR_CALM",
-    "INADEQUATE_SECURITY",
-    "HTTP_1_1_REQUIRED",
-)
-
-
-def error_code_name(error_code: int) -> str:
-    """Return an HTTP/2 error code's name, or its number if it has none."""
-    return _RESET_NAMES[error_code] if error_code < len(_RESET_NAMES) else str(error_code)
 
 
 class Connection(asyncio.Protocol):
@@ -110,9 +96,9 @@ class Connection(asyncio.Protocol):
 
         Any other exception is our bug: asyncio logs it and closes the socket.
         """
+        self.heard_at = self._loop.time()
         if self.closed:
             return
-        self.heard_at = self._loop.time()
         try:
             self._intake.feed(data)
         except PeerRefusedError as refused:
@@ -402,9 +388,21 @@ class Connection(asyncio.Protocol):
         text = f"error reading from {self.peer_role}: {reason}"
         for stream in list(self.streams.values()):
             self._fail(stream, error or RpcError(Code.UNAVAILABLE, text))
-        if not linger:
-            self._transport.close()
-        elif self._transport.can_write_eof():
+        if linger and self._transport.can_write_eof():
             self._transport.write_eof()
+        elif not linger:
+            self._transport.close()
         # A peer that does not read would keep a closing transport for ever.
-        self._timer = self._loop.call_later(self.limits.close_s, self._transport.abort)
+        longest_s = self.limits.handshake_s if linger else self.limits.close_s
+        self._timer = self._loop.call_later(
+            self.limits.close_s, self._cut, self._loop.time() + longest_s
+        )
+
+    def _cut(self, latest: float) -> None:
+        """End a closing connection, unless the peer still reads what was sent, and says so."""
+        now = self._loop.time()
+        until = min(self.heard_at + self.limits.close_s, latest)
+        if now < until:
+            self._timer = self._loop.call_at(until, self._cut, latest)
+        else:
+            self._transport.abort()

@@ -97,7 +97,9 @@ class Limits:
     """Time from TCP accept or dial to the peer's first SETTINGS, seconds. grpc-go's dial time."""
 
     close_s: float = 2.0
-    """Time a closing connection gets to flush what is written, seconds; then it is cut."""
+    """Time a closing connection gets to flush what is written, seconds; then it is cut.
+
+    A client that still takes what a server sent, and says so, gets up to ``handshake_s``."""
 
     def __post_init__(self) -> None:
         if self.connection_window_bytes < 65_535:

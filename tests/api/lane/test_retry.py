@@ -287,7 +287,7 @@ async def test_the_deadline_counts_through_the_second_attempt() -> None:
 
 async def test_calls_survive_short_lived_connections(serve: Serve, bed: Bed) -> None:
     """A server whose connections get 20 ms old, and a client that does not notice."""
-    limits = Limits(max_connection_age_s=0.02, close_s=0.2)
+    limits = Limits(max_connection_age_s=0.02)
     server, address = await serve(limits=limits)
     channel = Channel(address)
     failures: Counter[str] = Counter()
@@ -305,8 +305,8 @@ async def test_calls_survive_short_lived_connections(serve: Serve, bed: Bed) -> 
             assert len(await read_all(answer.batches())) == 20_000
 
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-        for _ in range(10):
-            group.create_task(ask(100))
+        for _ in range(5):
+            group.create_task(ask(50))
             group.create_task(stream())
     assert failures == {}
     assert server.statistics().connections_total > 2
