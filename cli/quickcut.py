@@ -72,6 +72,8 @@ class QuickCutter:
                 start = at + 2
                 at = start + message[at + 1]
                 l4 = message[start:at]
+                if not l4:
+                    return None
                 tag = message[at]
             if tag != _IP:
                 start, at = at, message.find(_SUMMARY, at)
@@ -88,6 +90,8 @@ class QuickCutter:
                 start = at + 2
                 at = start + message[at + 1]
                 l4 = message[start:at]
+                if not l4:
+                    return None
             if message[at] != _SOURCE or len(ip) >= _LONG or len(l4) >= _LONG:
                 return None
             size, start = message[at + 1], at + 2

@@ -19,12 +19,15 @@ from api.proto.flow.flow_pb2 import TCP, FileInfo, Flow, IPVersion, Layer4
 from api.proto.observer.observer_pb2 import GetFlowsResponse
 from cli import wire
 from cli.kept import Kept
+from cli.quickcut import QuickCutter
 from cli.shallow import Cutter
 from cli.wirejson import render
 from cli.wirejson.writer import MessageWriter, Writers
 
 # The second and third byte of the tags of all policies: where they begin in the rest of a flow.
 _POLICIES = b"\xa0\n"
+# Tags of parts that follow others in the order of our servers.
+_INTERFACE, _FILE = b"\xe2\x01", b"\xb2\x02"
 _CUTS = ("ethernet", "source", "file", "interface")
 _PARTS = ("time", "uuid", "ethernet", "IP", "l4", "source", "destination", "file", "interface")
 _FLAGS_TAG = 0x1A
@@ -40,6 +43,11 @@ class _Segments(NamedTuple):
     end: bytes
     last_slot: int
     """The last one in use; -1 for none."""
+
+
+_Usual = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, _Segments, bytes]
+"""Time, uuid, Ethernet, IP, l4, source, destination, interface and file; the texts around them;
+the node's name."""
 
 
 class _Frame(NamedTuple):
@@ -59,6 +67,7 @@ class FlowLines:
     def __init__(self) -> None:
         """Make the writers of the parts."""
         writers = Writers()
+        self._quick_cut = QuickCutter()
         self._cut = Cutter()
         self._any_response = writers.of(GetFlowsResponse.DESCRIPTOR)
         self._flow = MessageWriter(Flow.DESCRIPTOR, writers)
@@ -74,8 +83,11 @@ class FlowLines:
         self._flags = Kept(self._after_ports)
         self._second = Kept(_second)
         self._frame = Kept(_frame)
-        self._segments = Kept(self._cut_rest)
-        self._policies = Kept(self._cut_policies)
+        self._segments = Kept(self._segments_of)
+        self._two_runs = Kept(self._cut_runs)
+        self._last_fields = Kept(self._fields_of)
+        self._part_slots = [self._flow.slot(name) for name in _PARTS]
+        self._cut_slots = [self._flow.slot(name) for name in _CUTS]
 
     def __call__(self, message: bytes) -> bytes:
         """Write a response as a line; raises DecodeError on bytes that are none."""
@@ -88,15 +100,14 @@ class FlowLines:
 
     def flow(self, message: bytes) -> Sequence[bytes] | None:
         """Write a flow in the usual shape as the pieces of a line; None for anything else."""
-        cut = self._cut(message)
+        cut = self._at_a_glance(message) or self._in_any_order(message)
         if cut is None:
             return None
-        stamp, ethernet, ip, l4, source, destination, uuid, interface, file, rest, node_name = cut
-        segments = self._segments[rest] if _POLICIES not in rest else self._in_two_steps(rest)
+        stamp, uuid, ethernet, ip, l4, source, destination, interface, file, segments, name = cut
         packet = ethernet + ip
         frame = self._frame[wire.shape(uuid + packet)]
         time = self._time(stamp)
-        if segments is None or frame is None or not time:
+        if frame is None or not time:
             return None
         layout, before_left, before_right, before_ip_left, before_ip_right, ip_end = frame
         if len(packet) != layout.size_bytes:
@@ -131,11 +142,40 @@ class FlowLines:
             self._interface[interface] if interface else b"",
             end,
             b"}",
-            self._node_name[node_name],
+            self._node_name[name],
             b",",
             time,
             b"}\n",
         )
+
+    def _at_a_glance(self, message: bytes) -> _Usual | None:
+        """Take a flow apart that comes in an order of fields known to `quickcut`."""
+        cut = self._quick_cut(message)
+        if cut is None:
+            return None
+        stamp, uuid, ethernet, ip, l4, source, destination, (first, second, last) = cut
+        interface = file = b""
+        if last.startswith(_INTERFACE):
+            interface, last = _taken(last)
+        if last.startswith(_FILE):
+            file, last = _taken(last)
+        segments = self._two_runs[first, second]
+        if segments is not None and last:
+            segments = self._followed(segments, last)
+        if segments is None or not source or not destination or not ip:
+            return None
+        name = message[3 : 3 + message[2]]
+        return stamp, uuid, ethernet, ip, l4, source, destination, interface, file, segments, name
+
+    def _in_any_order(self, message: bytes) -> _Usual | None:
+        cut = self._cut(message)
+        if cut is None:
+            return None
+        stamp, ethernet, ip, l4, source, destination, uuid, interface, file, rest, name = cut
+        segments = self._segments[rest] if _POLICIES not in rest else self._in_two_steps(rest)
+        if segments is None:
+            return None
+        return stamp, uuid, ethernet, ip, l4, source, destination, interface, file, segments, name
 
     def _time(self, stamp: bytes) -> bytes:
         """Write a time; nothing for one in no usual shape."""
@@ -173,22 +213,34 @@ class FlowLines:
         if at < 0:
             return self._segments[rest]
         # Bytes before a place that is no field's beginning are a truncated message: no segments.
-        segments, (policies, first_slot) = self._segments[rest[:at]], self._policies[rest[at:]]
-        if segments is None or segments.last_slot >= first_slot:
-            return self._segments[rest]
-        head, before_source, before_file, before_interface, end, _ = segments
-        end += policies
-        return _Segments(head, before_source, before_file, before_interface, end, first_slot)
+        segments = self._segments[rest[:at]]
+        if segments is not None:
+            segments = self._followed(segments, rest[at:])
+        return segments or self._segments[rest]
 
-    def _cut_rest(self, rest: bytes) -> _Segments | None:
+    def _followed(self, segments: _Segments, last: bytes) -> _Segments | None:
+        """Add fields that all belong behind the others; None if they do not."""
+        text, first_slot = self._last_fields[last]
+        head, before_source, before_file, before_interface, end, last_slot = segments
+        if first_slot <= last_slot:
+            return None
+        return _Segments(head, before_source, before_file, before_interface, end + text, first_slot)
+
+    def _cut_runs(self, runs: tuple[bytes, bytes]) -> _Segments | None:
+        """Write two runs of fields; None unless both are messages without any of the parts."""
+        if any(self._segments_of(run) is None for run in runs):
+            return None
+        return self._segments_of(b"".join(runs))
+
+    def _segments_of(self, rest: bytes) -> _Segments | None:
         """Write a flow without its parts, cut where they belong; None if they are in it."""
         try:
             slots = self._flow.slots(rest)
         except DecodeError:
             return None
-        if any(slots[self._flow.slot(name)] for name in _PARTS):
+        if any(slots[slot] for slot in self._part_slots):
             return None
-        ethernet, source, file, interface = (self._flow.slot(name) for name in _CUTS)
+        ethernet, source, file, interface = self._cut_slots
         return _Segments(
             head=_led(slots[:ethernet]),
             before_source=_led(slots[ethernet:source]),
@@ -198,14 +250,22 @@ class FlowLines:
             last_slot=max((number for number, text in enumerate(slots) if text), default=-1),
         )
 
-    def _cut_policies(self, rest: bytes) -> tuple[bytes, int]:
-        """Write a rest from its policies on, and tell its first slot; -1 if it is no message."""
+    def _fields_of(self, last: bytes) -> tuple[bytes, int]:
+        """Write fields that belong behind an interface, and tell the first slot; else -1."""
         try:
-            slots = self._flow.slots(rest)
+            slots = self._flow.slots(last)
         except DecodeError:
             return b"", -1
-        first_slot = min((number for number, text in enumerate(slots) if text), default=-1)
-        return _led(slots), first_slot
+        interface = self._cut_slots[-1]
+        if any(slots[: interface + 1]) or not any(slots):
+            return b"", -1
+        return _led(slots), next(number for number, text in enumerate(slots) if text)
+
+
+def _taken(fields: bytes) -> tuple[bytes, bytes]:
+    """Take the payload of the first field, of a tag of two bytes; nothing if that is unusual."""
+    end = 3 + fields[2] if len(fields) > 2 and fields[2] < 128 else 3
+    return (fields[3:end], fields[end:]) if 3 < end <= len(fields) else (b"", fields)
 
 
 def _second(head: bytes) -> str:

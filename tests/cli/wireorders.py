@@ -94,6 +94,7 @@ def ordinary(rng: random.Random) -> GetFlowsResponse:
         flow.is_reply.value = rng.random() < 0.5
     if rng.random() < 0.5:
         flow.interface.index = rng.randrange(300)
+        flow.interface.name = rng.choice(("", "eth0", "x" * 130))
     if rng.random() < 0.3:
         flow.file.name, flow.file.line = "bpf_lxc.c", rng.randrange(2000)
     if rng.random() < 0.3:
@@ -119,7 +120,7 @@ def _fill_ends(flow: Flow, rng: random.Random) -> None:
 
 def _fill_l4(flow: Flow, rng: random.Random) -> None:
     ports = (0, 80, 127, 128, 8080, 16383, 16384, 54321, 65535)
-    match rng.randrange(5):
+    match rng.randrange(6):
         case 0:
             flow.l4.UDP.source_port = rng.choice(ports)
             flow.l4.UDP.destination_port = rng.choice(ports)
@@ -127,6 +128,8 @@ def _fill_l4(flow: Flow, rng: random.Random) -> None:
             flow.l4.ICMPv4.type = 8
         case 2:
             return
+        case 3:
+            flow.l4.SetInParent()
         case _:
             flow.l4.TCP.source_port = rng.choice(ports)
             flow.l4.TCP.destination_port = rng.choice(ports)

@@ -22,6 +22,7 @@ from api.proto.observer.observer_pb2 import (
 )
 from cli.wirejson.flows import FlowLines
 from cli.wirejson.writer import Writers
+from tests.cli.wireorders import ORDERS, encoded, ordinary, shuffled
 
 # upb's descriptors are not of the types declared for them, hence Any.
 STRINGS = ("", "x", "10.0.0.1", "<a>&\"\\'\n\r\t\x00\x1f\x7f", "é\u2028\u2029🐝", "k8s:app=x")
@@ -133,6 +134,38 @@ def test_the_fast_way_writes_the_same_to_the_letter(seed: int, ordinary: bool) -
         make_ordinary(response.flow, rng)
     data = response.SerializeToString()
     assert LINES(data).decode() == WALK(data) + "\n"
+
+
+@given(seed=st.integers(0, 1 << 32))
+def test_the_fast_way_does_not_depend_on_the_order_of_fields(seed: int) -> None:
+    rng = random.Random(seed)
+    response = ordinary(rng)
+    expected = WALK(response.SerializeToString()) + "\n"
+    for data in [*(encoded(response, order) for order in ORDERS), shuffled(response, rng)]:
+        assert LINES(data).decode() == expected
+        assert b"".join(LINES.flow(data) or ()).decode() in ("", expected)
+
+
+@pytest.mark.parametrize("order", ["ours", "go"])
+def test_ordinary_flows_take_the_fast_way(order: str) -> None:
+    rng = random.Random(7)
+    taken = [LINES.flow(encoded(ordinary(rng), order)) is not None for _ in range(300)]
+    assert sum(taken) > 60
+
+
+@given(seed=st.integers(0, 1 << 32), at=st.floats(0, 1), flip=st.integers(1, 255))
+def test_changed_bytes_say_what_the_walk_says(seed: int, at: float, flip: int) -> None:
+    data = bytearray(encoded(ordinary(random.Random(seed)), "ours"))
+    data[int(at * (len(data) - 1))] ^= flip
+    assert outcome(LINES, bytes(data)) == outcome(WALK, bytes(data))
+
+
+def outcome(write: Callable[[bytes], str | bytes], data: bytes) -> str:
+    try:
+        text = write(data)
+    except DecodeError:
+        return "refused"
+    return text if isinstance(text, str) else text.decode().removesuffix("\n")
 
 
 @given(seed=st.integers(0, 1 << 32), cut=st.floats(0, 1), flip=st.integers(0, 255))
