@@ -24,7 +24,6 @@ from h2.exceptions import ProtocolError
 
 from api.lane.guard import (
     CANCEL,
-    NO_ERROR,
     REFUSED_STREAM,
     PeerRefusedError,
     Refusal,
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
     from api.lane.stream import Stream
 
 _GOAWAY = struct.Struct(">II")
-MAX_STREAM_ID = 2**31 - 1
-_DRAIN_PAYLOAD = b"lane-rtt"
 _DEAD = "keepalive ping failed to receive ACK within timeout"
 
 
@@ -139,8 +136,8 @@ class Connection(asyncio.Protocol):
     def on_ready(self) -> None:
         """Note that the peer's first SETTINGS came."""
 
-    def on_drain_ack(self) -> None:
-        """Note that the peer has seen all that we sent before :meth:`ask_to_drain`'s PING."""
+    def on_ping_ack(self, payload: bytes) -> None:
+        """Note that the peer has seen all that we sent before the PING with these 8 bytes."""
 
     def wants_keepalive(self) -> bool:
         """Return whether a silent peer shall be asked for life."""
@@ -201,8 +198,8 @@ class Connection(asyncio.Protocol):
                 self._window_grew(stream_id)
             case events.RemoteSettingsChanged():
                 self._settings_received()
-            case events.PingAckReceived(ping_data=data) if data == _DRAIN_PAYLOAD:
-                self.on_drain_ack()
+            case events.PingAckReceived(ping_data=bytes(payload)):
+                self.on_ping_ack(payload)
             case (
                 events.ResponseReceived(stream_id=int(stream_id))
                 | events.TrailersReceived(stream_id=int(stream_id))
@@ -338,11 +335,6 @@ class Connection(asyncio.Protocol):
         self.on_refused(Refusal.KEEPALIVE)
         self._finish(_DEAD, error=RpcError(Code.UNAVAILABLE, _DEAD))
         self._transport.abort()
-
-    def ask_to_drain(self, debug: str) -> None:
-        """Ask the peer to open no more streams; ``on_drain_ack`` follows a round trip later."""
-        self.write_goaway(MAX_STREAM_ID, NO_ERROR, debug.encode())
-        self.ping(_DRAIN_PAYLOAD)
 
     def write_goaway(self, last_stream_id: int, error_code: int, debug: bytes = b"") -> None:
         """Write GOAWAY past h2, for which the connection would end with it."""

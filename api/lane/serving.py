@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from api.lane.metadata import Header, Metadata
 
 _log = logging.getLogger(__name__)
+_MAX_STREAM_ID = 2**31 - 1
+_DRAIN_PAYLOAD = b"lane-rtt"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,8 +111,9 @@ class ServerConnection(Connection):
             return
         # Requests that cross this on the wire are still served: the final GOAWAY follows the ack,
         # or comes by itself where a client would stay by not answering.
-        self.ask_to_drain(reason)
-        self._timer = self._loop.call_later(self.limits.handshake_s, self.on_drain_ack)
+        self.write_goaway(_MAX_STREAM_ID, NO_ERROR, reason.encode())
+        self.ping(_DRAIN_PAYLOAD)
+        self._timer = self._loop.call_later(self.limits.handshake_s, self._drained)
 
     def on_ready(self) -> None:
         """Note that the client speaks HTTP/2."""
@@ -118,8 +121,13 @@ class ServerConnection(Connection):
             self._ready = True
             self._lifetime.start()
 
-    def on_drain_ack(self) -> None:
-        """Finish what :meth:`drain` began."""
+    def on_ping_ack(self, payload: bytes) -> None:
+        """Finish what :meth:`drain` began: its GOAWAY was seen."""
+        if payload == _DRAIN_PAYLOAD:
+            self._drained()
+
+    def _drained(self) -> None:
+        """Say which stream was the last, and close when it ends."""
         if self._drain_asked and not self.draining and not self.closed:
             self.draining = True
             last = self._h2.highest_inbound_stream_id
