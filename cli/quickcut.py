@@ -134,7 +134,7 @@ def _flow_head(data: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def joined(runs: Runs) -> Flow | None:
+def joined(runs: tuple[bytes, ...]) -> Flow | None:
     """Read all runs as one message; None if they are none, or hold one of the parts."""
     try:
         for run in runs:

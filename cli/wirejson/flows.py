@@ -1,17 +1,19 @@
 """The fast way for flows: what is new in each one between texts that were written before.
 
-    flow  =  time uuid ethernet IP l4        new each time
-          +  source destination file ...     kept by their bytes
-          +  the rest: verdict, types ...    kept by its bytes, cut into five where the parts
-                                             belong; policies apart: many go with one verdict
+    flow  =  time uuid ethernet IP l4         new each time
+          +  source destination interface ... kept by their bytes
+          +  the runs of fields between: verdict, types, Summary ...   kept by their bytes, cut into
+                                                                       five where the parts belong
 
-Texts are bytes here, since most of them are cut from a message and go to a file as they are. A
-flow costs eight microseconds; walking all of its fields costs twenty. The text is the same to the
-letter: where a shortcut does not fit, the walk of `writer.py` is taken.
+Texts are bytes here, since most of them are cut from a message and go to a file as they are.
+`quickcut` takes a flow apart if its fields are in the usual order, else `shallow` does; where
+something is not in the usual shape, the walk of `writer.py` is taken, three times as slow. The text
+is the same to the letter. The page is long because few of its pieces mean anything alone.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -19,10 +21,12 @@ from api.proto.flow.flow_pb2 import TCP, FileInfo, Flow, IPVersion, Layer4
 from api.proto.observer.observer_pb2 import GetFlowsResponse
 from cli import wire
 from cli.kept import Kept
-from cli.quickcut import QuickCutter
-from cli.shallow import Cutter
+from cli.quickcut import QuickCutter, joined
 from cli.wirejson import render
 from cli.wirejson.writer import MessageWriter, Writers
+
+if TYPE_CHECKING:
+    from cli.shallow import Cutter
 
 # The second and third byte of the tags of all policies: where they begin in the rest of a flow.
 _POLICIES = b"\xa0\n"
@@ -68,7 +72,6 @@ class FlowLines:
         """Make the writers of the parts."""
         writers = Writers()
         self._quick_cut = QuickCutter()
-        self._cut = Cutter()
         self._any_response = writers.of(GetFlowsResponse.DESCRIPTOR)
         self._flow = MessageWriter(Flow.DESCRIPTOR, writers)
         fields = Flow.DESCRIPTOR.fields_by_name
@@ -167,7 +170,15 @@ class FlowLines:
         name = message[3 : 3 + message[2]]
         return stamp, uuid, ethernet, ip, l4, source, destination, interface, file, segments, name
 
+    @cached_property
+    def _cut(self) -> "Cutter":
+        # Its schema takes milliseconds to make, and most servers' flows do without.
+        from cli.shallow import Cutter
+
+        return Cutter()
+
     def _in_any_order(self, message: bytes) -> _Usual | None:
+        """Take a flow apart by way of protobuf."""
         cut = self._cut(message)
         if cut is None:
             return None
@@ -228,9 +239,7 @@ class FlowLines:
 
     def _cut_runs(self, runs: tuple[bytes, bytes]) -> _Segments | None:
         """Write two runs of fields; None unless both are messages without any of the parts."""
-        if any(self._segments_of(run) is None for run in runs):
-            return None
-        return self._segments_of(b"".join(runs))
+        return None if joined(runs) is None else self._segments_of(b"".join(runs))
 
     def _segments_of(self, rest: bytes) -> _Segments | None:
         """Write a flow without its parts, cut where they belong; None if they are in it."""
