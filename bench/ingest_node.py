@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from bench.workload import SyntheticNode
+from observer.addresses import AddressBook
 from observer.decode.decoder import Decoder
 from observer.enrich import Enricher
 from observer.ledger import Ledger
@@ -20,6 +21,8 @@ class IngestNode:
     """A pipeline and what it fills."""
 
     pipeline: Pipeline
+    book: AddressBook
+    """Knows the synthetic node's cluster."""
     table: FlowTable
     ledger: Ledger
 
@@ -28,6 +31,6 @@ class IngestNode:
         """Build the stations for a synthetic node's traffic."""
         interns, ledger = Interns(), Ledger()
         table = FlowTable(capacity=capacity, interns=interns, seed=SEED)
-        enricher = Enricher(node.address_book(interns), interns)
-        pipeline = Pipeline(Decoder(ledger), enricher, table, ledger)
-        return cls(pipeline=pipeline, table=table, ledger=ledger)
+        book = node.address_book(interns)
+        pipeline = Pipeline(Decoder(ledger), Enricher(book, interns), table, ledger)
+        return cls(pipeline=pipeline, book=book, table=table, ledger=ledger)

@@ -52,6 +52,7 @@ class Busy:
     """What one run came to."""
 
     p99_ms: float
+    median_ms: float
     most_ms: float
     run: Run
     tables: int
@@ -94,7 +95,8 @@ def _note(runs: list[Busy]) -> str:
     tables = sum(each.tables for each in runs)
     return (
         f"at {per_second / 1e3:.0f} k events/s, {refused / written:.2%} lost in the rings; "
-        f"{tables} whole tables read; most {max(each.most_ms for each in runs):.1f} ms"
+        f"{tables} whole tables read; median {max(each.median_ms for each in runs):.2f} ms, "
+        f"most {max(each.most_ms for each in runs):.1f} ms"
     )
 
 
@@ -111,6 +113,7 @@ def _busy(node: Node, emission: Emission, tables: Counter, counts: Path, seconds
         raise WrongAnswerError(f"lag: no client got a whole table in {seconds} s")
     return Busy(
         p99_ms=quantile_ms(spent, _TAIL),
+        median_ms=quantile_ms(spent, 0.5),
         most_ms=quantile_ms(spent, 1.0),
         run=running.result(),
         tables=read,
