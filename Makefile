@@ -20,6 +20,8 @@ STAMP := $(VENV)/.set-up
 
 # For the compiler of the datapath, the lab's networks, and .venv itself.
 PACKAGES := ca-certificates curl iproute2 iputils-ping linux-libc-dev python3-bpfcc python3-venv
+# For the traffic that the bench of the datapath makes.
+BENCH_PACKAGES := gcc libc6-dev
 # BCC comes with Debian, not from PyPI. A .pth file that names the whole of dist-packages would let
 # Debian's other modules in as well, so it names a folder with this one link.
 BCC := /usr/lib/python3/dist-packages/bcc
@@ -77,6 +79,7 @@ fuzz: setup ## Feed random bytes to all that reads bytes (SECONDS= for each targ
 
 .PHONY: bench
 bench: setup ## Measure the budgets (GO_HUBBLE= path of a Go hubble to compare with)
+	@.ci/install-packages $(BENCH_PACKAGES)
 	@$(BIN)/leavitt-bench $(if $(GO_HUBBLE),--go-hubble $(GO_HUBBLE)) $(ARGS)
 
 .PHONY: check

@@ -59,5 +59,8 @@ def test_nothing_is_left_after_a_failure() -> None:
 
 def test_a_failed_run_is_told(generator: Generator) -> None:
     failing = Generator(program=Path("/bin/false"), cpu=generator.cpu)
-    with bridged(name("s")) as pair, pytest.raises(WrongAnswerError, match="run udp to 10.9.0.3"):
+    with (
+        bridged(name("s")) as pair,
+        pytest.raises(WrongAnswerError, match=r"run udp to 10\.9\.0\.3"),
+    ):
         failing.per_second(Mode.UDP, pair, version=4, seconds=0.02)
