@@ -17,7 +17,6 @@ from cli.printers.choice import flow_printer, output_format
 from cli.selection import select
 from cli.stream import Question, ask
 from cli.surroundings import Surroundings
-from cli.wirejson.writer import Writers
 
 
 def run(arguments: Arguments, surroundings: Surroundings) -> None:
@@ -59,5 +58,8 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
 
 
 def _json(filters: list[FlowFilter]) -> list[str]:
+    # Of all that observe does only this needs it, and hardly ever.
+    from cli.wirejson.writer import Writers
+
     write = Writers().of(FlowFilter.DESCRIPTOR)
     return [write(each.SerializeToString()) for each in filters]

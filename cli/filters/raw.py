@@ -8,8 +8,6 @@ import json
 import re
 from collections.abc import Sequence
 
-from google.protobuf import json_format
-
 from api.proto.flow.flow_pb2 import FlowFilter
 from cli.errors import UsageError
 
@@ -26,19 +24,25 @@ def parse_filters(flag: str, texts: Sequence[str]) -> list[FlowFilter]:
     for text in texts:
         try:
             filters.extend(_parse(text))
-        except (ValueError, json_format.ParseError) as error:
+        except ValueError as error:
             raise UsageError(f"invalid --{flag} flag: failed to decode '{text}': {error}") from None
     return filters
 
 
 def _parse(text: str) -> list[FlowFilter]:
+    # Not loaded before it is needed, which it hardly ever is.
+    from google.protobuf.json_format import ParseDict, ParseError
+
     filters, decoder = [], json.JSONDecoder()
     position = _skip_space(text, 0)
     while position < len(text):
         value, position = decoder.raw_decode(text, position)
         if not isinstance(value, dict):
             raise ValueError(f"expected an object, got {json.dumps(value)}")
-        filters.append(json_format.ParseDict(value, FlowFilter()))
+        try:
+            filters.append(ParseDict(value, FlowFilter()))
+        except ParseError as error:
+            raise ValueError(str(error)) from None
         position = _skip_space(text, position)
     return filters
 

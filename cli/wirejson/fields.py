@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
 
+from cli.kept import Kept
 from cli.wirejson import render
 
 VARINT, PAYLOAD, UNIQUE, ELEMENT, FIXED = range(5)
@@ -101,7 +102,8 @@ def _kind(field: FieldDescriptor, writer_of: WriterOf) -> tuple[int, Write]:
             return PAYLOAD, lambda payload: _packed(payload, of_varint)
         return VARINT, of_varint
     if field.is_repeated:
-        return ELEMENT, write
+        # Labels: endpoints have most of theirs in common.
+        return ELEMENT, Kept(write).__getitem__ if is_text else write
     return UNIQUE if unique else PAYLOAD, write
 
 

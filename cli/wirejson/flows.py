@@ -194,8 +194,8 @@ class FlowLines:
         if not second or nanos < 0:
             return b""
         if nanos % 1000:
-            return f'"time":"{second}.{nanos:09}Z"'.encode()
-        return f'"time":"{second}{render.fraction_text(nanos)}Z"'.encode()
+            return b'"time":"%b.%09dZ"' % (second, nanos)
+        return b'"time":"%b%bZ"' % (second, render.fraction_text(nanos).encode())
 
     def _ports(self, l4: bytes) -> bytes:
         found = wire.ports(l4)
@@ -277,10 +277,10 @@ def _taken(fields: bytes) -> tuple[bytes, bytes]:
     return (fields[3:end], fields[end:]) if 3 < end <= len(fields) else (b"", fields)
 
 
-def _second(head: bytes) -> str:
+def _second(head: bytes) -> bytes:
     """Write a time up to the second; nothing for one in no usual shape."""
     seconds = wire.seconds(head)
-    return "" if seconds is None else render.second_text(seconds)
+    return b"" if seconds is None else render.second_text(seconds).encode()
 
 
 def _frame(shape: bytes) -> _Frame | None:
