@@ -129,6 +129,7 @@ class FlowQuery:
         missing = request.number if request.number and not request.follow else None
         position = await start_position(table, request, self._scan, self._clock_s)
         while True:
+            await table.turns.next()
             position = self._note_gap(position, stop)
             if self._gaps.wait_s == 0:
                 yield self._report()

@@ -26,6 +26,7 @@ from observer.table.columns import FLOW_COLUMNS, EventKind, RowFlag
 from observer.table.interns import Interns, InternTable
 from observer.table.label_sets import LabelSets
 from observer.table.rows import Column, Rows
+from observer.table.turns import Turns
 from observer.table.uuids import RowUuids
 
 __all__ = ["FlowTable", "Rows", "TableStatistics"]
@@ -70,6 +71,8 @@ class FlowTable:
         self._last_ns = 0
         self._appended = np.zeros(256, np.int64)
         self._waiting: set[asyncio.Future[None]] = set()
+        self.turns = Turns()
+        """Whoever reads much takes one before each part."""
         self.interns = interns
         """What the `_ref` columns refer to."""
         self.label_sets = LabelSets(interns.endpoints)
