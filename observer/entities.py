@@ -99,6 +99,14 @@ class LostEvents:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentNotice:
+    """Detail of a row of kind AGENT: something that the agent did."""
+
+    message: bytes
+    """flow.AgentEvent, encoded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tunnel:
     """Detail of a row that was captured inside of an encapsulation: the outer headers."""
 

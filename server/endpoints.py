@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from server.agent_events import AgentEvents, NoLog
 from server.book import BookWriter
 from server.enforcement import PolicyBook
 from server.interfaces import Interfaces
@@ -59,10 +60,12 @@ class EndpointManager:
         datapath: EndpointMaps | None,
         interfaces: InterfaceSource | None,
         observed: ObservedInterfaces | None = None,
+        events: AgentEvents | None = None,
     ) -> None:
         """Take what to reconcile; without datapath and interfaces (a replay) only the book.
 
         With `observed` interfaces are others' to connect, and only looked at: no datapath then.
+        `events` hears what was done.
         """
         self.ready = asyncio.Event()
         """Set when the first round that was asked for is done."""
@@ -72,7 +75,8 @@ class EndpointManager:
         self._policies = PolicyBook()
         linger_s = 0.0 if interfaces is None else LINGER_S
         self._book = BookWriter(book, self.problems, linger_s=linger_s)
-        self._maps = None if datapath is None else MapWriter(datapath, self.problems)
+        self._events = events or AgentEvents(NoLog())
+        self._maps = None if datapath is None else MapWriter(datapath, self.problems, self._events)
         self._observed = observed
         self._source = interfaces
         self._picture = NO_INTERFACES
@@ -116,10 +120,18 @@ class EndpointManager:
         if self._maps is not None:
             placed = place_all(view.local, picture, enforcement, self.problems)
             await self._maps.write(view, placed, pace)
+            self._tell_policies()
         if self._observed is not None:
             await self._observed.write(picture, self.problems, pace)
         await self._book.drop(view, enforcement, names, pace)
         self.problems.end_round()
+
+    def _tell_policies(self) -> None:
+        for policy, revision, is_deleted in self._policies.take_changes():
+            if is_deleted:
+                self._events.policy_deleted(policy, revision)
+            else:
+                self._events.policy_updated(policy, revision)
 
     async def _watch(self, source: InterfaceSource) -> None:
         while True:

@@ -8,7 +8,7 @@ Next: server.placement.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from observer.entities import PolicyRef
 from policy.resolve import Resolver, number_rules
@@ -35,6 +35,14 @@ class Enforcement:
     """Cookie → policies, by name."""
 
 
+class PolicyChange(NamedTuple):
+    """A policy that is new or different, or gone."""
+
+    policy: Policy
+    revision: int
+    is_deleted: bool
+
+
 class PolicyBook:
     """Works out what is enforced, and knows since which revision each policy is as it is."""
 
@@ -43,6 +51,7 @@ class PolicyBook:
         """Grows with every change of the set of policies."""
         self._refs: dict[PolicyName, PolicyRef] = {}
         self._policies: tuple[Policy, ...] = ()
+        self._changes: list[PolicyChange] = []
         self._last: tuple[NodeView, Enforcement] | None = None
 
     async def enforce(
@@ -69,6 +78,11 @@ class PolicyBook:
         self._last = view, enforcement
         return enforcement
 
+    def take_changes(self) -> list[PolicyChange]:
+        """Return how policies changed since the last call, once."""
+        changes, self._changes = self._changes, []
+        return changes
+
     def _learn(self, policies: tuple[Policy, ...]) -> None:
         if policies == self._policies:
             return
@@ -86,6 +100,10 @@ class PolicyBook:
                 labels=policy.labels,
                 revision=self.revision,
             )
+            self._changes.append(PolicyChange(policy, self.revision, is_deleted=False))
+        for name, policy in before.items():
+            if name not in self._refs:
+                self._changes.append(PolicyChange(policy, self.revision, is_deleted=True))
         self._policies = policies
 
     def _named(self, origin: Origin) -> tuple[PolicyRef, ...]:

@@ -11,12 +11,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack, aclosing, closing
+from functools import partial
 from typing import Final
 
 from observer.kernel.counters import EventAccounts
 from observer.kernel.datapath import Attach, Datapath, DatapathSettings
 from observer.kernel.recording import RecordedChange, Recorder
 from observer.kernel.rings import PerfRings, RingSettings
+from server.agent_events import AgentEvents
 from server.cluster.folder import StateFolder
 from server.cluster.state import ClusterState
 from server.containers.follow import Containers
@@ -56,6 +58,8 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
         reports = LossReports(table=node.table, ledger=node.ledger, accounts=accounts)
         rings = opened.enter_context(closing(_open_rings(settings, datapath)))
         interfaces = opened.enter_context(closing(NodeInterfaces(settings.netns)))
+        events = AgentEvents(node.agent_log)
+        events.started()
         state = ClusterState()
         manager = EndpointManager(
             node_name=settings.node_name,
@@ -65,6 +69,7 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
             datapath=None if is_observing else datapath,
             interfaces=interfaces,
             observed=ObservedInterfaces(datapath, settings.interface) if is_observing else None,
+            events=events,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_read(rings, node, recorder, accounts))
@@ -72,6 +77,7 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
             tasks.create_task(manager.run())
             tasks.create_task(_sweep(datapath, settings.report_interval / _SWEEPS_PER_REPORT))
             tasks.create_task(_report(reports))
+            tasks.create_task(node.agent_log.run())
             await manager.ready.wait()
             on_ready()
 
@@ -100,7 +106,8 @@ def _open_rings(settings: Settings, datapath: Datapath) -> PerfRings:
 async def _read(
     rings: PerfRings, node: Node, recorder: Recorder | None, accounts: EventAccounts
 ) -> None:
-    async with aclosing(rings.batches()) as batches:
+    turn = partial(node.table.turns.next, is_writer=True)
+    async with aclosing(rings.batches(turn=turn)) as batches:
         async for batch in batches:
             node.pipeline.feed(batch)
             accounts.told(len(batch) + sum(lost.count for lost in batch.lost))

@@ -13,6 +13,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Protocol
 
 from observer.entities import address_bytes, address_text
+from server.agent_events import AgentEvents, NoLog
 from server.mirror import REFUSALS, Mirror, one_by_one
 
 if TYPE_CHECKING:
@@ -69,28 +70,30 @@ class EndpointMaps(Protocol):
 class MapWriter:
     """Writes endpoints, identities and policies into the datapath."""
 
-    def __init__(self, maps: EndpointMaps, problems: Problems) -> None:
+    def __init__(
+        self, maps: EndpointMaps, problems: Problems, events: AgentEvents | None = None
+    ) -> None:
+        """Take where to write, and who is told what was written."""
         self._maps = maps
+        self._events = events or AgentEvents(NoLog())
         self._problems = problems
         self._is_taken_over = False
         self._identities: Mirror[bytes, int] = Mirror(
             "address",
-            put=lambda entries: maps.upsert_identities(
-                {_network(address): identity for address, identity in entries.items()}
-            ),
-            drop=lambda address: maps.remove_identity(_network(address)),
+            put=self._put_identities,
+            drop=self._drop_identity,
             shown=address_text,
             problems=problems,
             batch=IDENTITY_BATCH,
         )
         # We write single addresses; networks can only be another version's.
         self._networks: Mirror[IPv4Network | IPv6Network, int] = Mirror(
-            "network", put=maps.upsert_identities, drop=maps.remove_identity, problems=problems
+            "network", put=maps.upsert_identities, drop=self._drop_network, problems=problems
         )
         self._endpoints: Mirror[int, PlacedEndpoint | None] = Mirror(
             "endpoint",
             put=one_by_one(self._put_endpoint),
-            drop=maps.remove_endpoint,
+            drop=self._drop_endpoint,
             problems=problems,
         )
         self._links: Mirror[int, bytes] = Mirror(
@@ -110,6 +113,7 @@ class MapWriter:
         pace: Pace,
     ) -> None:
         """Bring the maps and links to what the view says."""
+        self._events.see(view)
         if not self._is_taken_over:
             await self._take_over()
         await self._links.drop_rest(_links_of(placed), pace)
@@ -157,6 +161,26 @@ class MapWriter:
         if old is None or old.policy != new.policy or not self._endpoints.holds(endpoint_id, old):
             self._maps.replace_policy(endpoint_id, new.policy)
         self._maps.upsert_endpoint(new.entry)
+        if endpoint_id not in self._endpoints.held:
+            self._events.endpoint_created(endpoint_id)
+
+    def _drop_endpoint(self, endpoint_id: int) -> None:
+        self._maps.remove_endpoint(endpoint_id)
+        self._events.endpoint_deleted(endpoint_id)
+
+    def _put_identities(self, entries: Mapping[bytes, int]) -> None:
+        self._maps.upsert_identities(
+            {_network(address): identity for address, identity in entries.items()}
+        )
+        self._events.addresses_upserted(entries, self._identities.held)
+
+    def _drop_identity(self, address: bytes) -> None:
+        self._maps.remove_identity(_network(address))
+        self._events.address_deleted(address, self._identities.held.get(address, 0))
+
+    def _drop_network(self, network: IPv4Network | IPv6Network) -> None:
+        self._maps.remove_identity(network)
+        self._events.network_deleted(network, self._networks.held.get(network, 0))
 
 
 def _left_by(

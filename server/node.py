@@ -1,6 +1,7 @@
 """The stations between a sample and a response, made and handed to each other.
 
     sample ──► decode ──► enrich ──► flow table ──► encode ──► Observer service
+                         agent log ──────┘
 
 Live and replayed nodes differ only in where samples and cluster state come from.
 """
@@ -11,6 +12,7 @@ from typing import Final
 
 from api.version import WIRE_VERSION
 from observer.addresses import AddressBook
+from observer.agent_log import AgentLog
 from observer.decode.decoder import Decoder
 from observer.encode.encoder import FlowEncoder
 from observer.enrich import Enricher
@@ -34,6 +36,7 @@ class Node:
     table: FlowTable
     ledger: Ledger
     pipeline: Pipeline
+    agent_log: AgentLog
     service: ObserverService
 
 
@@ -56,5 +59,6 @@ def build_node(settings: Settings) -> Node:
         table=table,
         ledger=ledger,
         pipeline=Pipeline(Decoder(ledger), Enricher(book, interns), table, ledger, (namespaces,)),
+        agent_log=AgentLog(table),
         service=ObserverService(table=table, encoder=encoder, ledger=ledger, namespaces=namespaces),
     )

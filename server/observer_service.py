@@ -14,16 +14,18 @@ from api.lane.status import Code, RpcError
 from api.lane.wire import Framed
 from api.proto.observer import observer_pb2 as pb
 from api.version import STATUS_VERSION
-from observer.encode.encoder import FlowEncoder
+from observer.encode import AgentEncoder, FlowEncoder
 from observer.ledger import Ledger
 from observer.namespaces import SeenNamespaces
-from observer.query import FlowQuery, InvalidQueryError, QueryError, flows_rate
+from observer.query import FlowQuery, FlowRequest, InvalidQueryError, QueryError, flows_rate
 from observer.table.columns import EventKind
 from observer.table.ring import FlowTable
 
 DETAILS_KEY: Final = "leavitt-details"
 """Request metadata: `1` asks for leavitt.FlowDetails in Flow.extensions. Others never get it, since
 an unknown Any makes the original command line's JSON output fail."""
+
+_NO_FLOWS: Final = (EventKind.LOST, EventKind.AGENT, EventKind.DEBUG)
 
 HEALTH_NAME: Final = "hubble.server.Observer"
 
@@ -74,12 +76,30 @@ class ObserverService:
         except QueryError as error:
             raise RpcError(Code.UNKNOWN, str(error)) from error
 
+    async def get_agent_events(
+        self, call: Call, request: pb.GetAgentEventsRequest
+    ) -> AsyncGenerator[Framed, None]:
+        """Yield what the agent did; `number` counts agent events, not rows of other kinds."""
+        try:
+            parsed = FlowRequest.parse_agent(request)
+        except InvalidQueryError as error:
+            raise RpcError(Code.INVALID_ARGUMENT, str(error)) from error
+        except QueryError as error:
+            raise RpcError(Code.UNKNOWN, str(error)) from error
+        call.send_headers()
+        encoder = AgentEncoder(self._table, node_name=self._encoder.node_name)
+        query = FlowQuery(parsed, table=self._table, encoder=encoder, ledger=self._ledger)
+        async with aclosing(query.run()) as batches:
+            async for batch in batches:
+                if batch.count:
+                    yield batch
+
     async def server_status(
         self, _call: Call, _request: pb.ServerStatusRequest
     ) -> pb.ServerStatusResponse:
         """Say how full the table is, how fast it fills, and since when."""
         statistics = self._table.statistics()
-        seen = sum(n for kind, n in statistics.appended.items() if kind is not EventKind.LOST)
+        seen = sum(n for kind, n in statistics.appended.items() if kind not in _NO_FLOWS)
         return pb.ServerStatusResponse(
             num_flows=statistics.rows,
             max_flows=statistics.capacity,

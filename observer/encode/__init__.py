@@ -5,7 +5,8 @@ differs in each row has a fixed width and is written by NumPy (`head`). `encoder
 together; `observer.query` is the user.
 """
 
+from observer.encode.agent import AgentEncoder
 from observer.encode.encoder import FlowEncoder
 from observer.encode.masks import FieldMask, FieldMaskError
 
-__all__ = ["FieldMask", "FieldMaskError", "FlowEncoder"]
+__all__ = ["AgentEncoder", "FieldMask", "FieldMaskError", "FlowEncoder"]

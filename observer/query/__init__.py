@@ -7,5 +7,6 @@ are `observer.filters`, messages `observer.encode`; the server's Observer servic
 from observer.query.errors import InvalidQueryError, QueryError
 from observer.query.query import FlowQuery
 from observer.query.rate import flows_rate
+from observer.query.request import FlowRequest
 
-__all__ = ["FlowQuery", "InvalidQueryError", "QueryError", "flows_rate"]
+__all__ = ["FlowQuery", "FlowRequest", "InvalidQueryError", "QueryError", "flows_rate"]

@@ -15,14 +15,15 @@ overtook the reader, the count of the rows lost is reported and reading goes on 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from api.lane.wire import Framed
 from api.proto.observer.observer_pb2 import GetFlowsRequest
-from observer.encode import FlowEncoder
+from observer.encode import FieldMask, FlowEncoder
+from observer.entities import LostEvents
 from observer.ledger import Ledger, Stage
 from observer.query.gaps import Gaps
 from observer.query.messages import RowMessages
@@ -45,6 +46,21 @@ _MANY_ENDPOINTS: Final = 2_048
 _SCAN_ROWS_OF_MANY: Final = 4_096
 
 
+class RowEncoder(Protocol):
+    """Makes messages of rows: FlowEncoder, AgentEncoder."""
+
+    def is_warm(self, paths: FieldMask | None, /) -> bool:
+        """Whether a row takes no longer than it will later."""
+
+    def encode_parts(
+        self, positions: NDArray[np.int64], *, paths: FieldMask | None, details: bool
+    ) -> Iterator[Framed]:
+        """Encode readable rows."""
+
+    def lost(self, lost: LostEvents, /, *, time_ns: int) -> Framed:
+        """Encode the report of a gap; empty if the stream has no room for it."""
+
+
 class FlowQuery:
     """One client's request on the table of this node."""
 
@@ -53,7 +69,7 @@ class FlowQuery:
         request: FlowRequest,
         *,
         table: FlowTable,
-        encoder: FlowEncoder,
+        encoder: RowEncoder,
         ledger: Ledger,
         details: bool = False,
         wall_ns: Callable[[], int] = time.time_ns,
@@ -64,7 +80,7 @@ class FlowQuery:
         Args:
             request: what is asked.
             table: the rows.
-            encoder: the table's encoder.
+            encoder: the encoder of rows of the kind asked for.
             ledger: where overwritten rows are counted.
             details: add leavitt.FlowDetails to each flow.
             wall_ns: time of reports.
@@ -200,11 +216,11 @@ class FlowQuery:
     def _step(self, position: int, head: int, missing: int | None, room: int) -> Step:
         """Find rows to send in the next slice of the table, at most so many as there is room."""
         began_s = self._clock_s()
-        selection, pace = self._request.selection, self._scan
-        count = room if selection.everything else pace.rows
+        request, pace = self._request, self._scan
+        count = room if request.sends_everything else pace.rows
         rows = self._table.segments(position, min(head, position + count))[0]
         scanned = rows.stop - rows.start
-        found = np.flatnonzero(judged(selection, self._table, rows))
+        found = np.flatnonzero(judged(request, self._table, rows))
         end = self._end(rows)
         found = found[: np.searchsorted(found, end)]
         flows = self._table.columns["kind"][rows][found] != EventKind.LOST

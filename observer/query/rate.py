@@ -4,7 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from observer.table.columns import EventKind
+from observer.query.kinds import are_flows
+from observer.table import scalars
 from observer.table.ring import FlowTable
 
 _WINDOW_NS: Final = 60_000_000_000
@@ -15,7 +16,7 @@ def flows_rate(table: FlowTable, now_ns: int) -> float:
     """Return flows per second over the last minute, or over the table if that is younger.
 
     Args:
-        table: the rows; gaps are not flows.
+        table: the rows; gaps and events of other kinds are no flows.
         now_ns: wall time.
     """
     oldest = table.oldest
@@ -26,8 +27,6 @@ def flows_rate(table: FlowTable, now_ns: int) -> float:
     if span_ns <= 0:
         return 0.0
     segments = table.segments(table.position_at(now_ns - span_ns), table.head)
-    flows = sum(
-        int(np.count_nonzero(table.columns["kind"][segment] != EventKind.LOST))
-        for segment in segments
-    )
+    kinds = [table.columns["kind"][segment] for segment in segments]
+    flows = sum(int(np.count_nonzero(are_flows(kind) & (kind != scalars.LOST))) for kind in kinds)
     return flows * _NS_PER_S / span_ns

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from api.proto.observer.observer_pb2 import GetFlowsRequest
+from api.proto.observer.observer_pb2 import GetAgentEventsRequest, GetFlowsRequest
 from observer.encode import FieldMask, FieldMaskError
 from observer.filters import FilterError, Selection, compile_filters
 from observer.filters.context import FlowSource
 from observer.query.errors import InvalidQueryError, QueryError
+from observer.query.kinds import KindTest, are_agent_events, are_flows
 
 _NS_PER_S = 1_000_000_000
 _MAX_NS = (1 << 63) - 1
@@ -35,6 +36,13 @@ class FlowRequest:
     """Both are wall time, inclusive, cut to what a row can have."""
     selection: Selection
     mask: FieldMask | None
+    kinds: KindTest
+    """Which rows are meant at all."""
+
+    @property
+    def sends_everything(self) -> bool:
+        """Whether nearly every row is sent."""
+        return self.selection.everything and self.kinds is are_flows
 
     @classmethod
     def parse(
@@ -51,8 +59,7 @@ class FlowRequest:
             InvalidQueryError: first and follow.
             QueryError: a bad filter, field mask or time.
         """
-        if request.first and request.follow:
-            raise InvalidQueryError("first cannot be specified with follow")
+        _check(request)
         try:
             selection = compile_filters(
                 request.whitelist,
@@ -72,7 +79,29 @@ class FlowRequest:
             until_ns=_time_ns(request.until, "until") if request.HasField("until") else None,
             selection=selection,
             mask=mask,
+            kinds=are_flows,
         )
+
+    @classmethod
+    def parse_agent(cls, request: GetAgentEventsRequest) -> "FlowRequest":
+        """Check a request for agent events; errors as for `parse`."""
+        _check(request)
+        return cls(
+            number=request.number,
+            first=request.first,
+            follow=request.follow,
+            since_ns=_time_ns(request.since, "since") if request.HasField("since") else None,
+            until_ns=_time_ns(request.until, "until") if request.HasField("until") else None,
+            # Looked at in large slices: they are rare.
+            selection=compile_filters([], []),
+            mask=None,
+            kinds=are_agent_events,
+        )
+
+
+def _check(request: GetFlowsRequest | GetAgentEventsRequest) -> None:
+    if request.first and request.follow:
+        raise InvalidQueryError("first cannot be specified with follow")
 
 
 def _time_ns(timestamp: Timestamp, name: str) -> int:

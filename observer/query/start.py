@@ -44,7 +44,7 @@ async def _rewind(
         # The later part, if the slice spans the end of the ring.
         rows = table.segments(start, stop)[-1]
         start = stop - int(rows.stop - rows.start)
-        wanted = judged(request.selection, table, rows)
+        wanted = judged(request, table, rows)
         wanted &= table.columns["kind"][rows] != EventKind.LOST
         found = np.flatnonzero(wanted)
         if len(found) >= missing:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from observer.filters import FilterError, Selection
+from observer.filters import FilterError
 from observer.query.errors import QueryError
+from observer.query.request import FlowRequest
 from observer.table.ring import FlowTable
 
 
@@ -37,13 +38,15 @@ class Step:
         )
 
 
-def judged(selection: Selection, table: FlowTable, rows: slice) -> NDArray[np.bool_]:
+def judged(request: FlowRequest, table: FlowTable, rows: slice) -> NDArray[np.bool_]:
     """Return which rows in a slice of slots are wanted.
 
     Raises:
         QueryError: a filter takes too long.
     """
     try:
-        return selection.mask(table, rows)
+        wanted = request.selection.mask(table, rows)
     except FilterError as error:
         raise QueryError(str(error)) from error
+    wanted &= request.kinds(table.columns["kind"][rows])
+    return wanted

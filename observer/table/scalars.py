@@ -16,6 +16,8 @@ CAPTURE: Final = np.uint8(EventKind.CAPTURE)
 TRACE: Final = np.uint8(EventKind.TRACE)
 POLICY_VERDICT: Final = np.uint8(EventKind.POLICY_VERDICT)
 TRACE_SOCK: Final = np.uint8(EventKind.TRACE_SOCK)
+AGENT: Final = np.uint8(EventKind.AGENT)
+LOST: Final = np.uint8(EventKind.LOST)
 
 TCP: Final = np.uint8(L4Kind.TCP)
 UDP: Final = np.uint8(L4Kind.UDP)

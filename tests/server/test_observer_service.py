@@ -1,5 +1,6 @@
 """The Observer service over a real connection, on a node that has seen the recorded mix."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,15 +11,24 @@ from api.lane.client import Channel
 from api.lane.server import Server
 from api.lane.service import service_methods
 from api.lane.status import Code, RpcError
-from api.proto.flow.flow_pb2 import FlowFilter, Verdict
+from api.proto.flow.flow_pb2 import (
+    AgentEvent,
+    AgentEventType,
+    EventTypeFilter,
+    FlowFilter,
+    Verdict,
+)
 from api.proto.leavitt.flow_details_pb2 import FlowDetails
 from api.proto.observer import observer_pb2 as pb
 from api.version import STATUS_VERSION
 from bench.workload import SyntheticNode
+from observer.entities import LostEvents
 from server.node import Node, build_node
 from server.settings import Settings
 
 GET_FLOWS = "/observer.Observer/GetFlows"
+GET_AGENT_EVENTS = "/observer.Observer/GetAgentEvents"
+LAST_REVISION = 9
 ROWS = 500
 
 
@@ -186,3 +196,80 @@ async def test_an_expression_too_slow_ends_the_stream(
         with pytest.raises(RpcError, match="ms for one flow") as raised:
             await get_flows(channel, pb.GetFlowsRequest(whitelist=[slow], number=number))
         assert raised.value.code is Code.UNKNOWN
+
+
+def policy_event(revision: int) -> AgentEvent:
+    event = AgentEvent(type=AgentEventType.POLICY_UPDATED)
+    event.policy_update.revision = revision
+    return event
+
+
+async def agent_revisions(channel: Channel, request: pb.GetAgentEventsRequest) -> list[int]:
+    found: list[int] = []
+    async with channel.server_stream(GET_AGENT_EVENTS, request) as stream:
+        async for batch in stream.batches():
+            for message in batch:
+                response = pb.GetAgentEventsResponse.FromString(message)
+                assert response.node_name == "c1/n1"
+                assert response.time.seconds > 0
+                assert response.agent_event.type == AgentEventType.POLICY_UPDATED
+                found.append(response.agent_event.policy_update.revision)
+                if request.follow and found[-1] == LAST_REVISION:
+                    return found
+    return found
+
+
+async def test_agent_events_among_flows(channel: Channel, node: Node) -> None:
+    flows = len(await get_flows(channel, pb.GetFlowsRequest()))
+    for revision in range(1, 6):
+        node.agent_log.add([policy_event(revision)])
+        node.agent_log.write()
+        node.pipeline.feed(SyntheticNode(revision).batch(20))
+        lost = LostEvents(source=1, count=1, cpu=0, first_ns=None, last_ns=1)
+        node.table.append_lost(lost, 1)
+    ask = pb.GetAgentEventsRequest
+    assert await agent_revisions(channel, ask()) == [1, 2, 3, 4, 5]
+    assert await agent_revisions(channel, ask(number=2)) == [4, 5]
+    assert await agent_revisions(channel, ask(number=2, first=True)) == [1, 2]
+    now = Timestamp()
+    now.GetCurrentTime()
+    assert await agent_revisions(channel, ask(until=Timestamp(seconds=1))) == []
+    assert await agent_revisions(channel, ask(since=Timestamp(seconds=now.seconds + 60))) == []
+    everything = await get_flows(channel, pb.GetFlowsRequest())
+    assert len([each for each in everything if each.HasField("flow")]) == flows + 5 * 20
+    assert not any(each.flow.event_type.type == 130 for each in everything)
+    typed = FlowFilter(event_type=[EventTypeFilter(type=130)])
+    assert not any(
+        each.HasField("flow")
+        for each in await get_flows(channel, pb.GetFlowsRequest(whitelist=[typed]))
+    )
+    status = await channel.unary(
+        "/observer.Observer/ServerStatus", pb.ServerStatusRequest(), pb.ServerStatusResponse
+    )
+    assert status.num_flows == flows + 5 * 22
+    assert status.seen_flows == flows + 5 * 20
+
+
+async def test_agent_events_are_followed(channel: Channel, node: Node) -> None:
+    async def followed() -> list[int]:
+        return await agent_revisions(channel, pb.GetAgentEventsRequest(follow=True, number=1))
+
+    for revision in (1, 2):
+        node.agent_log.add([policy_event(revision)])
+    node.agent_log.write()
+    async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(followed())
+        for revision in (3, LAST_REVISION):
+            node.pipeline.feed(SyntheticNode(revision).batch(20))
+            node.agent_log.add([policy_event(revision)])
+            node.agent_log.write()
+    assert following.result()[-1] == LAST_REVISION
+
+
+async def test_bad_requests_for_agent_events(channel: Channel) -> None:
+    with pytest.raises(RpcError, match="first cannot be specified with follow") as raised:
+        await agent_revisions(channel, pb.GetAgentEventsRequest(first=True, follow=True))
+    assert raised.value.code is Code.INVALID_ARGUMENT
+    with pytest.raises(RpcError, match="invalid since") as raised:
+        await agent_revisions(channel, pb.GetAgentEventsRequest(since=Timestamp(seconds=1 << 60)))
+    assert raised.value.code is Code.UNKNOWN
