@@ -1,7 +1,7 @@
 """Flows taken apart at a glance, in the two orders of fields that our servers and Go's write.
 
     ours   node_name time flow { time [uuid] run ethernet [l4] run IP source destination run }
-    Go's   node_name time flow { time run ethernet IP [l4] source destination run }
+    Go's   node_name time flow { time run ethernet IP [l4] source destination [run uuid] run }
 
 Where a run ends is guessed, by looking for what should follow. A wrong guess ends it within a
 field; so runs that are messages by themselves were guessed right, and `joined` sees to that. The
@@ -108,6 +108,12 @@ class QuickCutter:
             destination = message[start:at]
             if at > len(message) or size >= _TOO_LONG or len(source) >= _TOO_LONG:
                 return None
+            if not second and not uuid:
+                start = message.find(_UUID, at)
+                if start >= 0:
+                    second, start = message[at:start], start + len(_UUID)
+                    at = start + _UUID_BYTES
+                    uuid = message[start:at]
         except IndexError:
             return None
         runs = (first, second, message[at:])

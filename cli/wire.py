@@ -24,8 +24,8 @@ _SOURCE_TAG, _DESTINATION_TAG = 0x08, 0x10
 _MORE = 0x80
 _PORT_LIMIT = 1 << 16
 # What the continuation bits of a varint add if its bytes are shifted and added as they are.
-_TWO_BYTES = 1 << 7
-_THREE_BYTES = _TWO_BYTES | 1 << 14
+_SECOND_BYTE, _THIRD_BYTE = 1 << 7, 1 << 14
+_THREE_BYTES = _SECOND_BYTE | _THIRD_BYTE
 _FOUR_BYTES = _THREE_BYTES | 1 << 21
 _FIVE_BYTES = _FOUR_BYTES | 1 << 28
 
@@ -115,21 +115,19 @@ def ports(l4: bytes) -> tuple[int, int, int, bytes] | None:
         source, destination, at = a + (b << 7) + (c << 14), d + (e << 7) + (f << 14), 10
         source, destination = source - _THREE_BYTES, destination - _THREE_BYTES
     else:
-        source, at = _port(l4, 3)
-        second = l4[at]
-        destination, at = _port(l4, at + 1)
+        source, at = a, 4
+        if a >= _MORE:
+            source, at = a + (b << 7) - _SECOND_BYTE, 5
+            if b >= _MORE:
+                source, at = source + (c << 14) - _THIRD_BYTE, 6
+        second, destination, d, e = l4[at : at + 4]
+        at += 2
+        if destination >= _MORE:
+            destination, at = destination + (d << 7) - _SECOND_BYTE, at + 1
+            if d >= _MORE:
+                destination, at = destination + (e << 14) - _THIRD_BYTE, at + 1
     if first != _SOURCE_TAG or second != _DESTINATION_TAG or inner != size - 2 or at > size:
         return None
     if not (0 < source < _PORT_LIMIT and 0 < destination < _PORT_LIMIT):
         return None
     return kind, source, destination, l4[at:size]
-
-
-def _port(data: bytes, at: int) -> tuple[int, int]:
-    """Read a varint of at most three bytes; returns it, and where it ends."""
-    a, b, c = data[at : at + 3]
-    if a < _MORE:
-        return a, at + 1
-    if b < _MORE:
-        return a + (b << 7) - _TWO_BYTES, at + 2
-    return a + (b << 7) + (c << 14) - _THREE_BYTES, at + 3

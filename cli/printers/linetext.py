@@ -1,6 +1,6 @@
 """Lines of flows in the usual shape, from texts kept by the bytes they are made of.
 
-    time                   kept by all of its bytes but the lowest, which no line shows
+    time                   kept from flow to flow, by all bytes but the lowest, which hardly show
     source, destination    kept: name and identity
     the rest of the flow   kept: arrow, type, verdict and summary
     IP, l4                 new each time: addresses where there is no name, and ports
@@ -21,6 +21,9 @@ _FLAGS_TAG = 0x1A
 # A time without these bytes tells all but the lowest 14 bits of its nanoseconds.
 _LOW = slice(wire.TIME_HEAD_BYTES, wire.TIME_HEAD_BYTES + 2)
 _LOW_NS = (1 << 14) - 1
+_LOOK_AFTER = 2048
+_WORTH = 8
+"""How many lines there must be for each rest that is made."""
 
 
 class _End(NamedTuple):
@@ -53,11 +56,14 @@ class LineText:
         self._time_text = time
         self._node_name = node_name
         self._cut = quickcut.QuickCutter()
+        self._is_worth_it = True
+        self._lines = self._rests_made = 0
         self._ends = Kept(self._end)
         self._rests = Kept(self._rest)
         self._ports = Kept(_ports)
         self._seconds = Kept(wire.seconds)
-        self._times = Kept(self._coarse_time)
+        self._coarse_stamp = b""
+        self._coarse_text: str | None = None
         self._is_end = Kept(_is_end)
 
     def __call__(self, message: bytes) -> str:
@@ -66,14 +72,13 @@ class LineText:
         Raises:
             DecodeError: a part is no message.
         """
-        cut = self._cut(message)
+        cut = self._cut(message) if self._is_worth_it else None
         if cut is None:
             return ""
+        self._lines += 1
         stamp, _, _, ip, l4, source, destination, runs = cut
         rest = self._rests[runs]
-        time = self._times[stamp[: _LOW.start] + stamp[_LOW.stop :]]
-        if not time or not stamp[7] & stamp[8] & 0x80:
-            time = self._time(stamp)
+        time = self._moment(stamp)
         if rest is None or not time:
             return ""
         left, left_identity, left_endpoint = self._ends[source]
@@ -104,6 +109,11 @@ class LineText:
         return _End(name=name, identity=self._text.identity(endpoint), endpoint=endpoint)
 
     def _rest(self, runs: tuple[bytes, bytes, bytes]) -> _Rest | None:
+        self._rests_made += 1
+        if self._rests_made == _LOOK_AFTER:
+            # Without a field mask, say, hardly any comes again: then messages are cheaper.
+            self._is_worth_it = self._lines > _WORTH * _LOOK_AFTER
+            self._lines = self._rests_made = 0
         flow = quickcut.joined(runs)
         if flow is None:
             return None
@@ -124,6 +134,18 @@ class LineText:
             end=f"{kind} {verdict} ({self._text.summary(flow)})\n",
             flow=flow if has_names else None,
         )
+
+    def _moment(self, stamp: bytes) -> str:
+        """Write a time; nothing for one in no usual shape."""
+        coarse = stamp[: _LOW.start] + stamp[_LOW.stop :]
+        if coarse != self._coarse_stamp:
+            self._coarse_stamp, self._coarse_text = coarse, None
+            return self._time(stamp)
+        # Busy servers' flows are so near to each other that most lines show the same time.
+        text = self._coarse_text
+        if text is None:
+            text = self._coarse_text = self._coarse_time(coarse)
+        return text if text and stamp[7] & stamp[8] & 0x80 else self._time(stamp)
 
     def _coarse_time(self, key: bytes) -> str:
         """Write a time without its lowest bits; nothing where these can make a difference."""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _POLICIES = b"\xa0\n"
 # Tags of parts that follow others in the order of our servers.
 _INTERFACE, _FILE = b"\xe2\x01", b"\xb2\x02"
+# Go's servers write it before Ethernet, ours behind.
+_VERDICT = b"\x10"
 _CUTS = ("ethernet", "source", "file", "interface")
 _PARTS = ("time", "uuid", "ethernet", "IP", "l4", "source", "destination", "file", "interface")
 _FLAGS_TAG = 0x1A
@@ -72,6 +74,7 @@ class FlowLines:
         """Make the writers of the parts."""
         writers = Writers()
         self._quick_cut = QuickCutter()
+        self._is_our_order = True
         self._any_response = writers.of(GetFlowsResponse.DESCRIPTOR)
         self._flow = MessageWriter(Flow.DESCRIPTOR, writers)
         fields = Flow.DESCRIPTOR.fields_by_name
@@ -103,7 +106,8 @@ class FlowLines:
 
     def flow(self, message: bytes) -> Sequence[bytes] | None:
         """Write a flow in the usual shape as the pieces of a line; None for anything else."""
-        cut = self._at_a_glance(message) or self._in_any_order(message)
+        cut = self._at_a_glance(message) if self._is_our_order else None
+        cut = cut or self._in_any_order(message)
         if cut is None:
             return None
         stamp, uuid, ethernet, ip, l4, source, destination, interface, file, segments, name = cut
@@ -152,11 +156,15 @@ class FlowLines:
         )
 
     def _at_a_glance(self, message: bytes) -> _Usual | None:
-        """Take a flow apart that comes in an order of fields known to `quickcut`."""
+        """Take a flow apart that has its fields in the order of our servers."""
         cut = self._quick_cut(message)
         if cut is None:
             return None
         stamp, uuid, ethernet, ip, l4, source, destination, (first, second, last) = cut
+        if first.startswith(_VERDICT):
+            # That is Go's order, and its last run has parts within.
+            self._is_our_order = False
+            return None
         interface = file = b""
         if last.startswith(_INTERFACE):
             interface, last = _taken(last)
