@@ -8,7 +8,7 @@ Next: `observer.pipeline`.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -111,14 +111,22 @@ class PerfRings:
             lost=lost,
         )
 
-    async def batches(self) -> AsyncGenerator[SampleBatch, None]:
-        """Yield batches for ever; between two the loop runs at least once. Close it to stop."""
+    async def batches(
+        self, *, turn: Callable[[], Awaitable[None]] | None = None
+    ) -> AsyncGenerator[SampleBatch, None]:
+        """Yield batches for ever; between two the loop runs at least once. Close it to stop.
+
+        Args:
+            turn: awaited before each look, so that work on a batch falls together with no other.
+        """
         loop = asyncio.get_running_loop()
         woken = asyncio.Event()
         for ring in self._rings:
             loop.add_reader(ring.fd, woken.set)
         try:
             while True:
+                if turn is not None:
+                    await turn()
                 batch = self.take()
                 if batch is not None:
                     yield batch

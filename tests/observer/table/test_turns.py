@@ -66,3 +66,16 @@ async def test_it_is_free_again_when_all_have_gone() -> None:
     await turns.next()
     await asyncio.sleep(0)
     await asyncio.wait_for(turns.next(), 1)
+
+
+async def test_the_writer_goes_first() -> None:
+    turns, log = Turns(), list[str]()
+
+    async def take(name: str, *, is_writer: bool) -> None:
+        await turns.next(is_writer=is_writer)
+        log.append(name)
+
+    async with asyncio.TaskGroup() as tasks:
+        for name in ("a", "b", "writer"):
+            tasks.create_task(take(name, is_writer=name == "writer"))
+    assert log == ["a", "writer", "b"]
