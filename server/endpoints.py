@@ -120,14 +120,16 @@ class EndpointManager:
         if self._maps is not None:
             placed = place_all(view.local, picture, enforcement, self.problems)
             await self._maps.write(view, placed, pace)
-            self._tell_policies()
+        self._tell_policies()
         if self._observed is not None:
             await self._observed.write(picture, self.problems, pace)
         await self._book.drop(view, enforcement, names, pace)
         self.problems.end_round()
 
     def _tell_policies(self) -> None:
-        for policy, revision, is_deleted in self._policies.take_changes():
+        """Tell how policies changed, where they are enforced."""
+        changes = self._policies.take_changes()
+        for policy, revision, is_deleted in changes if self._maps is not None else ():
             if is_deleted:
                 self._events.policy_deleted(policy, revision)
             else:

@@ -147,3 +147,19 @@ def test_the_start() -> None:
     [event] = log.events
     assert event.type == AgentEventType.AGENT_STARTED
     assert event.agent_start.time.seconds > 0
+
+
+async def test_policies_that_are_not_enforced_are_not_told(world: ToldWorld) -> None:
+    """As in observe mode, where interfaces are others' to connect."""
+    world.manager = EndpointManager(
+        node_name="lab-1",
+        cluster_name="default",
+        state=world.state,
+        book=world.book,
+        datapath=None,
+        interfaces=world.interfaces,
+        events=AgentEvents(world.log),
+    )
+    world.apply(policy("empire"))
+    assert await world.told() == []
+    assert world.manager._policies.take_changes() == []
