@@ -159,7 +159,11 @@ class FlowQuery:
                 continue
             step = self._turn(position, head, missing)
             if len(step.positions):
-                for framed in self._encoded(step.positions):
+                for number, framed in enumerate(self._encoded(step.positions)):
+                    if number:
+                        # writing takes as long as encoding: a pass of the loop for each part
+                        await asyncio.sleep(0)
+                        await table.turns.next()
                     yield framed
             position = step.next
             if missing is not None:
