@@ -18,7 +18,7 @@ _NARROWING: Final = 8
 """Conditions look at the rows that are left alone where those are one of so many, or fewer."""
 
 _MOST_ROWS: Final = 1 << 17
-_MOST_RUNS: Final = 32
+_MOST_RUNS: Final = 16
 """Runs of programs at once: about 15 µs each on a quiet machine, the row's message included."""
 
 Conditions = tuple[Condition, ...]

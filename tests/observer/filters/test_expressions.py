@@ -202,7 +202,7 @@ def test_a_step_is_shorter_the_more_it_has_to_do() -> None:
     def most_rows(*filters: FlowFilter) -> int:
         return compile_filters(filters, [], flows=Source()).most_rows
 
-    assert most_rows(cel("true")) == 32
-    assert most_rows(*[cel("true", "true")] * 8) == 2
+    assert most_rows(cel("true")) == 16
+    assert most_rows(*[cel("true", "true")] * 8) == 1
     assert most_rows() == 1 << 17
     assert most_rows(*[FlowFilter(verdict=[Verdict.DROPPED])] * 128) == 1024
