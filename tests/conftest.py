@@ -15,6 +15,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A deadline would be a limit on speed, and this machine may be busy.
+settings.register_profile("leavitt", deadline=None)
+settings.load_profile("leavitt")
 
 pytest_plugins = ["pytester"]
 
