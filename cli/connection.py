@@ -9,9 +9,11 @@ Flags that contradict each other are refused before anything else happens, as Hu
 import base64
 import re
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from api.lane.client import Channel
 from api.lane.metadata import Metadata
@@ -20,6 +22,10 @@ from api.version import HUBBLE_API, VERSION
 from cli.errors import CliError, UsageError
 from cli.flags.arguments import Arguments
 
+if TYPE_CHECKING:
+    from cli.portforward import ForwardOptions
+
+_FORWARD_TIMEOUT_S = 5.0
 _TLS_SCHEME = "tls://"
 _VERSION_HEADERS = ("hubble-relay-version", "hubble-server-version")
 _MAJOR_MINOR = re.compile(r"v?(\d{1,9})\.(\d{1,9})")
@@ -39,6 +45,8 @@ class ServerOptions:
     server_name: str
     authorization: str
     """Value of the authorization header; empty for none."""
+    forward: "ForwardOptions | None"
+    """How to reach the relay through Kubernetes, in place of the target; None to dial that."""
     connect_timeout_s: float | None
     """None for the lane's own limit."""
     request_timeout_s: float
@@ -76,9 +84,36 @@ class ServerOptions:
             client_certificate=(certificate, key) if certificate else None,
             server_name=arguments.text("tls-server-name"),
             authorization=f"Basic {login}" if user else "",
+            forward=_forward_options(arguments) if arguments.on("port-forward") else None,
             connect_timeout_s=arguments.number("timeout") / 1e9 or None,
             request_timeout_s=arguments.number("request-timeout") / 1e9,
         )
+
+
+def _forward_options(arguments: Arguments) -> "ForwardOptions":
+    from cli.portforward import ForwardOptions
+
+    return ForwardOptions(
+        kubeconfig=arguments.text("kubeconfig"),
+        context=arguments.text("kube-context"),
+        namespace=arguments.text("kube-namespace"),
+        local_port=arguments.number("port-forward-port"),
+        timeout_s=arguments.number("timeout") / 1e9 or _FORWARD_TIMEOUT_S,
+    )
+
+
+@asynccontextmanager
+async def connected(options: ServerOptions, warn: Callable[[str], None]) -> AsyncIterator[Channel]:
+    """Give a channel to the server, also through Kubernetes; raises CliError."""
+    async with AsyncExitStack() as stack:
+        if options.forward is not None:
+            from cli.portforward import forwarded
+
+            address = await stack.enter_async_context(forwarded(options.forward, warn))
+            options = replace(options, target=address)
+        channel = open_channel(options)
+        stack.push_async_callback(channel.close)
+        yield channel
 
 
 def open_channel(options: ServerOptions) -> Channel:

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from api.lane.client import Channel
 from api.lane.metadata import Metadata
 from api.lane.status import Code, RpcError
-from cli.connection import ServerOptions, open_channel, rpc_text, warn_if_older
+from cli.connection import ServerOptions, connected, rpc_text, warn_if_older
 from cli.errors import CliError
 from cli.printers.choice import Printer
 from cli.quoting import quoted
@@ -42,11 +42,8 @@ def ask(question: Question, surroundings: Surroundings) -> None:
 
 
 async def _ask(question: Question, surroundings: Surroundings) -> None:
-    channel = open_channel(question.server)
-    try:
+    async with connected(question.server, surroundings.warn) as channel:
         await _show(channel, question, surroundings)
-    finally:
-        await channel.close()
 
 
 async def _show(channel: Channel, question: Question, surroundings: Surroundings) -> None:

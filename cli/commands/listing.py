@@ -12,7 +12,7 @@ from api.proto.observer.observer_pb2 import (
     GetNodesRequest,
     GetNodesResponse,
 )
-from cli.connection import ServerOptions, open_channel, rpc_text, warn_if_older
+from cli.connection import ServerOptions, connected, rpc_text, warn_if_older
 from cli.errors import CliError
 from cli.flags.arguments import Arguments
 from cli.printers.listtext import namespaces_text, nodes_text
@@ -55,17 +55,15 @@ async def _call(
     response_type: type[M],
     surroundings: Surroundings,
 ) -> M:
-    channel = open_channel(server)
     try:
-        reply = await channel.unary_reply(
-            f"/observer.Observer/{method}",
-            request,
-            response_type,
-            timeout_s=server.request_timeout_s,
-        )
+        async with connected(server, surroundings.warn) as channel:
+            reply = await channel.unary_reply(
+                f"/observer.Observer/{method}",
+                request,
+                response_type,
+                timeout_s=server.request_timeout_s,
+            )
     except RpcError as error:
         raise CliError(rpc_text(error)) from None
-    finally:
-        await channel.close()
     warn_if_older(reply.initial_metadata, surroundings.warn)
     return reply.message

@@ -7,7 +7,7 @@ stand on; the services for health and reflection themselves are left out.
 import asyncio
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
@@ -20,7 +20,7 @@ from api.proto.reflection.v1alpha.reflection_pb2 import (
     ServerReflectionRequest,
     ServerReflectionResponse,
 )
-from cli.connection import ServerOptions, open_channel, rpc_text
+from cli.connection import ServerOptions, connected, rpc_text
 from cli.errors import CliError
 from cli.flags.arguments import Arguments
 from cli.surroundings import Surroundings
@@ -33,23 +33,21 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
     """Print the files of a server's services; raises CliError."""
     arguments.read()
     server = ServerOptions.from_arguments(arguments)
-    files = asyncio.run(_files(server))
+    files = asyncio.run(_files(server, surroundings.warn))
     for file in files:
         surroundings.out.write(json.dumps(_plain(file), separators=(",", ":")) + "\n")
 
 
-async def _files(server: ServerOptions) -> list[FileDescriptorProto]:
-    channel = open_channel(server)
+async def _files(server: ServerOptions, warn: Callable[[str], None]) -> list[FileDescriptorProto]:
     try:
-        return await _ask_all(channel, server.request_timeout_s)
+        async with connected(server, warn) as channel:
+            return await _ask_all(channel, server.request_timeout_s)
     except RpcError as error:
         if error.code is Code.UNIMPLEMENTED:
             raise CliError(f"the server does not describe itself: {rpc_text(error)}") from None
         raise CliError(rpc_text(error)) from None
     except DecodeError as error:
         raise CliError(f"rpc error: code = Internal desc = unreadable message: {error}") from None
-    finally:
-        await channel.close()
 
 
 async def _ask_all(channel: Channel, timeout_s: float) -> list[FileDescriptorProto]:

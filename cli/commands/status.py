@@ -6,7 +6,7 @@ from api.lane.client import Channel
 from api.lane.status import RpcError
 from api.proto.health.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from api.proto.observer.observer_pb2 import ServerStatusRequest, ServerStatusResponse
-from cli.connection import ServerOptions, open_channel, rpc_text, warn_if_older
+from cli.connection import ServerOptions, connected, rpc_text, warn_if_older
 from cli.errors import CliError
 from cli.flags.arguments import Arguments
 from cli.printers.statustext import HEALTHY, status_text
@@ -25,12 +25,11 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
 
 
 async def _status(server: ServerOptions, output: str, surroundings: Surroundings) -> None:
-    channel = open_channel(server)
     timeout_s = server.request_timeout_s
-    try:
+    async with connected(server, surroundings.warn) as channel:
         health = await _health(channel, timeout_s)
         if output == "compact":
-            surroundings.out.write(f"Healthcheck (via {server.target}): {health}\n")
+            surroundings.out.write(f"Healthcheck (via {channel.target}): {health}\n")
             surroundings.out.flush()
         if health != HEALTHY:
             raise CliError("not healthy")
@@ -42,8 +41,6 @@ async def _status(server: ServerOptions, output: str, surroundings: Surroundings
             raise CliError(f"failed to get hubble server status: {rpc_text(error)}") from None
         warn_if_older(reply.initial_metadata, surroundings.warn)
         surroundings.out.write(status_text(output, reply.message))
-    finally:
-        await channel.close()
 
 
 async def _health(channel: Channel, timeout_s: float) -> str:
