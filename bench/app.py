@@ -15,7 +15,18 @@ from typing import Final
 
 from bench import report
 from bench.errors import NotMeasurableError, WrongAnswerError
-from bench.lines import datapath, filters, follow, get_flows, ingest, lag, memory, printing, startup
+from bench.lines import (
+    datapath,
+    filters,
+    follow,
+    get_flows,
+    ingest,
+    lag,
+    memory,
+    printing,
+    soak,
+    startup,
+)
 from bench.machine import this_machine
 from bench.measurement import Conditions, Measurement, Skipped
 
@@ -32,6 +43,8 @@ LINES: Final[dict[str, Line]] = {
     "datapath": datapath.measure,
     "startup": startup.measure,
 }
+ON_REQUEST: Final[dict[str, Line]] = {"soak": soak.measure}
+"""Lines that only run when they are named."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             folder=Path(folder),
             go_hubble=options.go_hubble,
             go_client=options.go_client,
+            soak_minutes=options.minutes,
+            soak_events_per_s=options.rate,
         )
         failures = _run(options.lines or list(LINES), conditions, results)
     print(report.table(results))
@@ -64,7 +79,7 @@ def _run(
     for name in names:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         try:
-            for measurement in LINES[name](conditions):
+            for measurement in (LINES | ON_REQUEST)[name](conditions):
                 results.append(measurement)  # noqa: PERF402 - keeps those before a failure
         except NotMeasurableError as reason:
             results.append(Skipped(line=name, reason=str(reason)))
@@ -80,9 +95,17 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure the budgets: our figure, its spread, the budget, Go's figure.",
     )
     parser.add_argument(
-        "lines", nargs="*", type=_line, metavar="LINE", help=f"{', '.join(LINES)}; default: all"
+        "lines",
+        nargs="*",
+        type=_line,
+        metavar="LINE",
+        help=f"{', '.join(LINES)}; default: all of these. Only if named: {', '.join(ON_REQUEST)}",
     )
     parser.add_argument("--quick", action="store_true", help="few repeats: does it work at all?")
+    parser.add_argument("--minutes", type=float, default=10.0, help="soak: for so long")
+    parser.add_argument(
+        "--rate", type=int, default=200_000, metavar="N", help="soak: events per second"
+    )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="default: bench/results/<date>.json"
     )
@@ -96,8 +119,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _line(text: str) -> str:
-    if text not in LINES:
-        raise argparse.ArgumentTypeError(f"no such line: {text}, know {', '.join(LINES)}")
+    known = [*LINES, *ON_REQUEST]
+    if text not in known:
+        raise argparse.ArgumentTypeError(f"no such line: {text}, know {', '.join(known)}")
     return text
 
 

@@ -58,11 +58,18 @@ class Emission:
 
 
 @contextmanager
-def emitting(samples: Path, ring_map: Path) -> Iterator[Emission]:
-    """Start the process: `samples` is a file of whole samples, a power of two of them."""
+def emitting(
+    samples: Path, ring_map: Path, node_counters: Path | None = None
+) -> Iterator[Emission]:
+    """Start the process: `samples` is a file of whole samples, a power of two of them.
+
+    `node_counters` is where the node's counters are pinned, if it shall count there too.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(samples, ring_map, theirs), daemon=True)
+    process = context.Process(
+        target=_serve, args=(samples, ring_map, node_counters, theirs), daemon=True
+    )
     process.start()
     theirs.close()
     try:
@@ -72,16 +79,22 @@ def emitting(samples: Path, ring_map: Path) -> Iterator[Emission]:
         process.join(_ANSWER_S)
 
 
-def _serve(samples: Path, ring_map: Path, orders: "Connection[Run, tuple[int, int]]") -> None:
-    events_fd = syscall.open_pin(ring_map)
+def _serve(
+    samples: Path,
+    ring_map: Path,
+    node_counters: Path | None,
+    orders: "Connection[Run, tuple[int, int]]",
+) -> None:
+    fds = [syscall.open_pin(path) for path in (ring_map, node_counters) if path is not None]
     rows = np.fromfile(samples, np.uint8).reshape(-1, SAMPLE_BYTES)
-    with Emitter(rows, events_fd) as emitter:
+    with Emitter(rows, *fds) as emitter:
         try:
             while True:
                 count, per_second = orders.recv()
                 orders.send(_emit(emitter, count, per_second))
         except EOFError:
-            os.close(events_fd)
+            for fd in fds:
+                os.close(fd)
 
 
 def _emit(emitter: Emitter, count: int, per_second: int) -> Run:

@@ -5,10 +5,15 @@ system call. Given the perf map of a node, its events pass through that node's r
 is assembled here, since it is small and must not need a compiler:
 
     index = emitted[0].written++
-    if perf_event_output(events, samples[index & mask]) != 0: emitted[0].refused++
+    error = perf_event_output(events, samples[index & mask])
+    if error: emitted[0].refused++
+
+Given the node's counters too, it counts there as the datapath does, so that the node's accounts of
+its events hold for these: produced, and whether the ring was full or nobody read it.
 """
 
 import ctypes
+import errno
 import os
 import platform
 import struct
@@ -20,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import NotMeasurableError
-from observer.kernel import syscall
+from observer.kernel import abi, syscall
 from observer.samples import SAMPLE_BYTES
 
 # linux/bpf.h
@@ -50,12 +55,15 @@ class Emitted:
 class Emitter:
     """Writes the samples it was given, one after the other and from the start again."""
 
-    def __init__(self, samples: NDArray[np.uint8], events_fd: int) -> None:
+    def __init__(
+        self, samples: NDArray[np.uint8], events_fd: int, node_counters_fd: int | None = None
+    ) -> None:
         """Load the program.
 
         Args:
             samples: uint8, shape (n, SAMPLE_BYTES), n a power of two.
             events_fd: the perf map to write to.
+            node_counters_fd: the node's map of counters, to count there too.
 
         Raises:
             NotMeasurableError: not root, or the kernel refuses.
@@ -66,7 +74,8 @@ class Emitter:
         self._counts_fd = self._keep(create_map(_PERCPU_ARRAY, _COUNTS.size, 1))
         keys = np.arange(count, dtype=np.uint32).tobytes()
         syscall.update_batch(samples_fd, keys, samples.tobytes(), count)
-        code = _program(samples_fd, self._counts_fd, events_fd, count - 1)
+        accounts = b"" if node_counters_fd is None else _count_at_node(node_counters_fd)
+        code = _program(samples_fd, self._counts_fd, events_fd, count - 1, accounts)
         self._program_fd = self._keep(_load(code))
 
     def __enter__(self) -> Self:
@@ -139,14 +148,18 @@ def _bpf(command: int, attributes: bytes) -> int:
     return fd
 
 
-def _program(samples_fd: int, counts_fd: int, events_fd: int, mask: int) -> bytes:
-    """Assemble; r6 the context, r7 the counts, the key at r10-4."""
+def _program(samples_fd: int, counts_fd: int, events_fd: int, mask: int, accounts: bytes) -> bytes:
+    """Assemble; r6 the context, r7 the counts, r8 the error, the key at r10-4.
+
+    `accounts` is run after each event, written or not.
+    """
+    after = len(accounts) // _INSTRUCTION.size
     return b"".join(
         (
             _INSTRUCTION.pack(0xBF, 0x16, 0, 0),  # r6 = r1
             _INSTRUCTION.pack(0x62, 0x0A, -4, 0),  # *(u32 *)(r10 - 4) = 0
             *_look_up(counts_fd),
-            _INSTRUCTION.pack(0x15, 0x00, 23, 0),  # if r0 == 0 goto end
+            _INSTRUCTION.pack(0x15, 0x00, 24 + after, 0),  # if r0 == 0 goto end
             _INSTRUCTION.pack(0xBF, 0x07, 0, 0),  # r7 = r0
             _INSTRUCTION.pack(0x79, 0x71, 0, 0),  # r1 = *(u64 *)(r7 + 0)
             _INSTRUCTION.pack(0xBF, 0x12, 0, 0),  # r2 = r1
@@ -155,18 +168,51 @@ def _program(samples_fd: int, counts_fd: int, events_fd: int, mask: int) -> byte
             _INSTRUCTION.pack(0x57, 0x01, 0, mask),  # r1 &= mask
             _INSTRUCTION.pack(0x63, 0x1A, -4, 0),  # *(u32 *)(r10 - 4) = r1
             *_look_up(samples_fd),
-            _INSTRUCTION.pack(0x15, 0x00, 10, 0),  # if r0 == 0 goto end
+            _INSTRUCTION.pack(0x15, 0x00, 11 + after, 0),  # if r0 == 0 goto end
             _INSTRUCTION.pack(0xBF, 0x61, 0, 0),  # r1 = r6
             *_map(2, events_fd),
             _INSTRUCTION.pack(0xB4, 0x03, 0, -1),  # w3 = BPF_F_CURRENT_CPU
             _INSTRUCTION.pack(0xBF, 0x04, 0, 0),  # r4 = r0
             _INSTRUCTION.pack(0xB7, 0x05, 0, SAMPLE_BYTES),  # r5 = size
             _INSTRUCTION.pack(0x85, 0x00, 0, _PERF_EVENT_OUTPUT),
-            _INSTRUCTION.pack(0x15, 0x00, 2, 0),  # if r0 == 0 goto end
+            _INSTRUCTION.pack(0xBF, 0x08, 0, 0),  # r8 = r0
+            _INSTRUCTION.pack(0x15, 0x08, 2, 0),  # if r8 == 0 goto accounts
             _INSTRUCTION.pack(0xB7, 0x01, 0, 1),  # r1 = 1
             _INSTRUCTION.pack(0xDB, 0x17, 8, 0),  # lock *(u64 *)(r7 + 8) += r1
+            accounts,
             _INSTRUCTION.pack(0xB7, 0x00, 0, 0),  # end: r0 = 0
             _INSTRUCTION.pack(0x95, 0x00, 0, 0),  # exit
+        )
+    )
+
+
+def _count_at_node(counters_fd: int) -> bytes:
+    """What sample_send() in bpf/include/report.h counts, with the error in r8."""
+    names = abi.layouts()["counters"].names or {}
+    unread = _add_one(counters_fd, names["unread_trace"])
+    full = _add_one(counters_fd, names["full_trace"])
+    unread_length, full_length = (len(part) // _INSTRUCTION.size for part in (unread, full))
+    return b"".join(
+        (
+            _add_one(counters_fd, names["produced_trace"]),
+            _INSTRUCTION.pack(0x15, 0x08, unread_length + full_length + 2, 0),  # if r8 == 0: end
+            _INSTRUCTION.pack(0x55, 0x08, unread_length + 1, -errno.ENOENT),  # if r8 != it: full
+            unread,
+            _INSTRUCTION.pack(0x05, 0, full_length, 0),  # goto end
+            full,
+        )
+    )
+
+
+def _add_one(map_fd: int, key: int) -> bytes:
+    """Add one to the u64 of a key."""
+    return b"".join(
+        (
+            _INSTRUCTION.pack(0x62, 0x0A, -4, key),  # *(u32 *)(r10 - 4) = key
+            *_look_up(map_fd),
+            _INSTRUCTION.pack(0x15, 0x00, 2, 0),  # if r0 == 0 skip
+            _INSTRUCTION.pack(0xB7, 0x01, 0, 1),  # r1 = 1
+            _INSTRUCTION.pack(0xDB, 0x10, 0, 0),  # lock *(u64 *)(r0 + 0) += r1
         )
     )
 

@@ -30,6 +30,20 @@ def live(folder: Path, *, server: Sequence[str | Path] = ()) -> Iterator[tuple[N
         NotMeasurableError: not root.
         WrongAnswerError: the server ended, or is not ready in time.
     """
+    with (
+        lone_node(folder) as (name, arguments),
+        serving(arguments, folder=folder, node_name=name, server=server) as node,
+    ):
+        yield node, pinned_map(name, "events")
+
+
+@contextmanager
+def lone_node(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Make the namespace and the cluster: the node's name, and a server's arguments for it.
+
+    Raises:
+        NotMeasurableError: not root.
+    """
     if os.geteuid() != 0:
         raise NotMeasurableError("needs root: its events pass through real perf rings")
     name = f"lvbench-{os.getpid()}"
@@ -39,19 +53,21 @@ def live(folder: Path, *, server: Sequence[str | Path] = ()) -> Iterator[tuple[N
     (state / "cluster.json").write_text(json.dumps(objects), encoding="utf-8")
     netns.create(name)
     try:
-        arguments = ["--state", str(state), "--netns", name]
-        with serving(arguments, folder=folder, node_name=name, server=server) as node:
-            yield node, _ring_map(name)
+        yield name, ["--state", str(state), "--netns", name]
     finally:
         netns.remove(name)
         _unpin(name)
 
 
-def _ring_map(name: str) -> Path:
-    """Find the pin: the folder between is named after the version of the maps' layout."""
-    found = list((pins.DEFAULT_BPFFS / "leavitt" / name).glob("*/maps/events"))
+def pinned_map(name: str, map_name: str) -> Path:
+    """Find the pin of a node's map: the folder between is named after the maps' layout.
+
+    Raises:
+        WrongAnswerError: there is none, or one of another layout too.
+    """
+    found = list((pins.DEFAULT_BPFFS / "leavitt" / name).glob(f"*/maps/{map_name}"))
     if len(found) != 1:
-        raise WrongAnswerError(f"find the perf map of {name}: {len(found)} pins, expected 1")
+        raise WrongAnswerError(f"find map {map_name} of {name}: {len(found)} pins, expected 1")
     return found[0]
 
 

@@ -80,6 +80,8 @@ class Conditions:
     """The Go command line, for comparison."""
     go_client: Path | None = None
     """A Go GetFlows client: [-n N] [-follow] [-raw|-decode] TARGET, prints JSON."""
+    soak_minutes: float = 10.0
+    soak_events_per_s: int = 200_000
 
     def repeats(self, full: int, quick: int = 1) -> int:
         """Choose how often to measure."""

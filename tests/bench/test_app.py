@@ -69,3 +69,15 @@ def test_wrong_arguments_exit_2(
         app.main(arguments)
     assert exited.value.code == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_line_on_request_runs_only_when_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.json"
+    monkeypatch.setattr(app, "LINES", {"rootless": rootless})
+    monkeypatch.setattr(app, "ON_REQUEST", {"good": good})
+    assert app.main(["--json", str(path)]) == 0
+    assert [each["line"] for each in results(path)] == ["rootless"]
+    assert app.main(["good", "--json", str(path)]) == 0
+    assert [each["line"] for each in results(path)] == ["good"]

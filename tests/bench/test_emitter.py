@@ -4,8 +4,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from bench.emitter import Emitted, Emitter, create_perf_map
-from observer.kernel import syscall
+from bench.emitter import Emitted, Emitter, create_map, create_perf_map
+from observer.kernel import abi, syscall
+from observer.kernel.counters import read_named
+from observer.kernel.datapath import possible_cpus
 from observer.kernel.rings import PerfRings
 from observer.samples import SAMPLE_BYTES
 
@@ -57,3 +59,16 @@ def test_counts_what_nobody_reads(events_fd: int) -> None:
     with Emitter(numbered(2), events_fd) as emitter:
         emitter.emit(5)
         assert emitter.counts() == Emitted(written=5, refused=5)
+
+
+def test_counts_at_the_node_too(events_fd: int) -> None:
+    layout = abi.layouts()["counters"]
+    counters_fd = create_map(6, 8, len(layout.names or {}))  # BPF_MAP_TYPE_PERCPU_ARRAY
+    try:
+        with Emitter(numbered(2), events_fd, counters_fd) as emitter:
+            emitter.emit(5)
+        found = read_named(counters_fd, layout, cpus=possible_cpus())
+    finally:
+        os.close(counters_fd)
+    expected = {"produced_trace": 5, "unread_trace": 5}
+    assert {name: count for name, count in found.items() if count} == expected

@@ -1,0 +1,164 @@
+"""The course of a soak: one life of the server after the other, and what must hold meanwhile.
+
+A life is rounds of load; after each the emitter rests until the accounts add up to the last event.
+It ends in the middle of another: after SIGKILL the load ends before the next life begins, which
+must tell all that was missed; after SIGTERM it goes on while nobody reads, and then somebody does.
+"""
+
+import signal
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from bench.cluster import Numbers
+from bench.emission import Emission, Run, emitting
+from bench.errors import WrongAnswerError
+from bench.ingest_node import SEED
+from bench.live import pinned_map
+from bench.recorded import renumber
+from bench.soaking.accounts import Balance, at_rest, events_told, settle
+from bench.soaking.honest import HonestClient
+from bench.soaking.lives import CAPACITY, Life, Place
+from bench.soaking.plateau import Plateau, Sample, plateau, sampling
+from bench.soaking.readers import Readers, reading
+from bench.workload import SyntheticNode
+
+_SAMPLES: Final = 16_384
+_ROUND_S: Final = 8.0
+_LAST_ROUND_S: Final = 8.0
+_BEFORE_END_S: Final = 2.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Soak:
+    """What goes on from one life to the next."""
+
+    name: str
+    """Of the node."""
+    arguments: Sequence[str]
+    place: Place
+    folder: Path
+    per_second: int
+    honest: HonestClient
+    stack: ExitStack
+    """Gets the emitter, which needs the first life's pins."""
+    pool: ThreadPoolExecutor
+    emission: Emission | None = None
+    runs: list[Run] = field(default_factory=list)
+    pending: "Future[Run] | None" = None
+    """Load that goes on while no server runs."""
+    told: int = 0
+    """Events told when the last life ended."""
+    checks: int = 0
+    lost: int = 0
+    """Events told as lost, of those below."""
+    judged: int = 0
+    """Events of whole rounds."""
+    plateaus: list[Plateau] = field(default_factory=list)
+    count: int = 0
+    """Lives so far."""
+
+    def live(self, seconds: float, how: signal.Signals) -> None:
+        """Start a server, load it for so long, and end it under load.
+
+        Raises:
+            WrongAnswerError: anything that must hold does not.
+        """
+        deadline = time.monotonic() + seconds
+        log = self.folder / "server.log"
+        life = Life(name=self.name, arguments=self.arguments, place=self.place, log=log)
+        with closing(life):
+            life.wait_until_ready()
+            self.honest.turn()
+            self.count += 1
+            with sampling(life.pid) as samples, reading(self.place.unix) as readers:
+                start = self._attach(readers)
+                self._load(readers, start, deadline, samples)
+                self._end(life, how)
+
+    def finish(self) -> None:
+        """Wait until the load that goes on has ended."""
+        if self.pending is not None:
+            self.runs.append(self.pending.result())
+            self.pending = None
+
+    def _attach(self, readers: Readers) -> Balance:
+        """Wait for the readers, and for the load to end that went on; where the accounts begin."""
+        readers.wait_until_attached()
+        if self.pending is None:
+            return Balance.at_birth(self.told)
+        self.finish()
+        # the table may have been overrun before the readers came: this life's count begins here
+        return at_rest(lambda: self._look(readers))
+
+    def _load(
+        self, readers: Readers, start: Balance, deadline: float, samples: list[Sample]
+    ) -> None:
+        full_at: int | None = None
+        while True:
+            self._emit(_ROUND_S)
+            self.finish()
+            balance = settle(lambda: self._look(readers), start)
+            self._check()
+            if full_at is None and balance.seen > 2 * CAPACITY:
+                full_at = len(samples)
+            if time.monotonic() > deadline:
+                break
+        self.lost += balance.read.lost_events - start.read.lost_events
+        self.judged += balance.written - start.written
+        self._judge(samples[full_at:] if full_at is not None else [])
+
+    def _check(self) -> None:
+        """What must hold every ten seconds, besides the accounts."""
+        self.checks += 1
+        expected = self.place.certificates.replace()
+        if self.place.shown_certificate() != expected:
+            raise WrongAnswerError("soak: the server does not show its new certificate")
+        tally = self.honest.tally()
+        if tally.refused:
+            raise WrongAnswerError(
+                f"soak: honest client refused {tally.refused} times of {tally.served}: "
+                f"{self.honest.complaints()}"
+            )
+
+    def _judge(self, samples: Sequence[Sample]) -> None:
+        found = plateau(samples)
+        if found is None:
+            return
+        if faults := found.faults():
+            raise WrongAnswerError(f"soak: life {self.count}: {'; '.join(faults)}")
+        self.plateaus.append(found)
+
+    def _emitter(self) -> AbstractContextManager[Emission]:
+        node, batch = SyntheticNode(SEED), SyntheticNode(SEED).batch(_SAMPLES)
+        renumber(batch, Numbers.of(node))
+        samples = self.folder / "samples"
+        samples.write_bytes(batch.samples.tobytes())
+        return emitting(samples, pinned_map(self.name, "events"), pinned_map(self.name, "counters"))
+
+    def _end(self, life: Life, how: signal.Signals) -> None:
+        self._emit(_LAST_ROUND_S)
+        time.sleep(_BEFORE_END_S)
+        self.honest.turn()
+        life.end(how)
+        self.told = events_told(pinned_map(self.name, "told"))
+        if how is signal.SIGKILL:
+            self.finish()
+
+    def _look(self, readers: Readers) -> Balance:
+        return Balance(
+            written=sum(run.emitted.written for run in self.runs),
+            told=events_told(pinned_map(self.name, "told")),
+            seen=self.place.status().seen_flows,
+            read=readers.read(),
+        )
+
+    def _emit(self, seconds: float) -> None:
+        if self.emission is None:
+            self.emission = self.stack.enter_context(self._emitter())
+        count = int(self.per_second * seconds)
+        self.pending = self.pool.submit(self.emission.emit, count, self.per_second)

@@ -1,0 +1,147 @@
+"""Two followers of a life in a process of their own: one of all rows, one of losses alone.
+
+A reader that is overtaken is told how many rows it missed, among them perhaps a row that tells of
+many lost events. The second follower has a filter that no flow passes, so that it sees every such
+row and is never overtaken: with it the accounts of the first can be exact.
+"""
+
+import asyncio
+import multiprocessing
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import uvloop
+
+from api.lane.client import Channel
+from api.lane.status import RpcError
+from api.proto.flow import flow_pb2
+from api.proto.observer import observer_pb2
+from bench.clients import GET_FLOWS
+from bench.errors import WrongAnswerError
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import SynchronizedArray
+
+_SHORT_BYTES: Final = 300
+_NOBODY: Final = "192.0.2.254"
+_FLOWS, _REPORTS, _MISSED, _LOSSES, _LOST_EVENTS, _BLIND, _ATTACHED = range(7)
+_COUNTS: Final = 7
+_ATTACH_S: Final = 60.0
+_LOOK_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """What the two have got since they began."""
+
+    flows: int
+    reports: int
+    """Rows that told of lost events, seen by the first."""
+    missed: int
+    """Rows by which the first was overtaken, as it was told."""
+    losses: int
+    """Rows that told of lost events, seen by the second: all there are."""
+    lost_events: int
+    """Events that these told of."""
+    blind: int
+    """Rows by which the second was overtaken: must stay 0."""
+
+
+class Readers:
+    """The process, as its parent sees it."""
+
+    def __init__(self, counts: "SynchronizedArray[int]") -> None:
+        self._counts = counts
+
+    def wait_until_attached(self) -> None:
+        """Wait until the server has begun to answer both.
+
+        Raises:
+            WrongAnswerError: it does not.
+        """
+        deadline = time.monotonic() + _ATTACH_S
+        while self._counts[_ATTACHED] < 2:
+            if time.monotonic() > deadline:
+                raise WrongAnswerError(f"follow: no answer in {_ATTACH_S:.0f} s")
+            time.sleep(_LOOK_S)
+
+    def read(self) -> Read:
+        """Look at what they have counted."""
+        counts = self._counts[:]
+        return Read(
+            flows=counts[_FLOWS],
+            reports=counts[_REPORTS],
+            missed=counts[_MISSED],
+            losses=counts[_LOSSES],
+            lost_events=counts[_LOST_EVENTS],
+            blind=counts[_BLIND],
+        )
+
+
+@contextmanager
+def reading(target: str) -> Iterator[Readers]:
+    """Follow a server from its oldest row, until left; ends by itself when the server does."""
+    context = multiprocessing.get_context("spawn")
+    counts = context.Array("Q", _COUNTS)
+    process = context.Process(target=_run, args=(target, counts), daemon=True)
+    process.start()
+    try:
+        yield Readers(counts)
+    finally:
+        process.kill()
+        process.join()
+
+
+def _run(target: str, counts: "SynchronizedArray[int]") -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_follow_both(target, counts))
+
+
+async def _follow_both(target: str, counts: "SynchronizedArray[int]") -> None:
+    nothing = flow_pb2.FlowFilter(source_ip=[_NOBODY], destination_ip=[_NOBODY])
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_follow(target, counts, [], (_REPORTS, None, _MISSED)))
+        tasks.create_task(_follow(target, counts, [nothing], (_LOSSES, _LOST_EVENTS, _BLIND)))
+
+
+async def _follow(
+    target: str,
+    counts: "SynchronizedArray[int]",
+    whitelist: list[flow_pb2.FlowFilter],
+    places: tuple[int, int | None, int],
+) -> None:
+    """Count until the server is gone; `places` are those of rows, events and rows missed."""
+    request = observer_pb2.GetFlowsRequest(follow=True, whitelist=whitelist)
+    request.since.seconds = 1
+    channel = Channel(target)
+    try:
+        async with channel.server_stream(GET_FLOWS, request) as answer:
+            await answer.wait_initial_metadata()
+            counts[_ATTACHED] += 1
+            async for batch in answer.batches():
+                short = [message for message in batch if len(message) < _SHORT_BYTES]
+                flows = len(batch) - sum(_told(message, counts, places) for message in short)
+                counts[_FLOWS] += flows
+    except RpcError:
+        return  # what is missing then, the accounts find
+    finally:
+        await channel.close()
+
+
+def _told(message: bytes, counts: Any, places: tuple[int, int | None, int]) -> bool:  # noqa: ANN401 - ctypes
+    """Count it if it tells of a loss."""
+    response = observer_pb2.GetFlowsResponse.FromString(message)
+    if not response.HasField("lost_events"):
+        return False
+    rows, events, missed = places
+    lost = response.lost_events
+    if lost.source == flow_pb2.LostEventSource.HUBBLE_RING_BUFFER:
+        counts[missed] += lost.num_events_lost
+        return True
+    counts[rows] += 1
+    if events is not None:
+        counts[events] += lost.num_events_lost
+    return True
