@@ -4,8 +4,9 @@
 over, and a status is asked for every second. The lag is taken inside the server's loop by a
 kernel timer (see `bench.lag_meter`), not guessed from calls, whose time holds the caller's own
 waiting for a CPU. The server has one CPU, all others share another one, so that what is seen are
-the steps of its loop; what else runs on the machine is in the figure. Not to be taken in a real-time
-class: of every second the kernel then takes 50 ms from who is always busy. Root, two CPUs.
+the steps of its loop; what else runs on the machine is in the figure. Not to be taken in a
+real-time class: the kernel takes 50 ms of every second from who is always busy in one. Needs root
+and two CPUs.
 """
 
 import multiprocessing
