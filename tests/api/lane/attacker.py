@@ -13,16 +13,27 @@ from collections.abc import Callable, Iterator
 
 import hpack
 
-DATA, HEADERS, RST, SETTINGS, PING, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
-END, END_HEADERS = 1, 4
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+from bench.hostile import (
+    ALL_WINDOW,
+    CONTINUATION,
+    DATA,
+    END,
+    END_HEADERS,
+    GARBAGE,
+    HEADERS,
+    HELLO,
+    PING,
+    PREFACE,
+    SETTINGS,
+    WIDE,
+    WINDOW,
+    http2,
+    rapid_reset,
+    request,
+)
+
 MANY = 2000
 HELD = 300
-
-
-def http2(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
-    head = struct.pack(">BHBBI", 0, len(payload), kind, flags, stream_id)
-    return head + payload
 
 
 def block(path: str, *more: tuple[str, str]) -> bytes:
@@ -38,29 +49,11 @@ def block(path: str, *more: tuple[str, str]) -> bytes:
     return hpack.Encoder().encode(fields)
 
 
-HELLO = PREFACE + http2(SETTINGS, 0, 0)
-WIDE = PREFACE + http2(SETTINGS, 0, 0, struct.pack(">HI", 4, 2**31 - 1))
-ALL_WINDOW = http2(WINDOW, 0, 0, struct.pack(">I", 2**30))
-ASKED = b"\0\0\0\0\0"
-
-
-def request(stream_id: int, path: str) -> bytes:
-    # Each block for a fresh table: the indexing of one would differ from the next.
-    head = b"\x83\x86" + b"\x04" + bytes([len(path)]) + path.encode()
-    for key, value in (("te", "trailers"), ("content-type", "application/grpc")):
-        head += b"\0" + bytes([len(key)]) + key.encode() + bytes([len(value)]) + value.encode()
-    return http2(HEADERS, END_HEADERS, stream_id, head) + http2(DATA, END, stream_id, ASKED)
-
-
 # One entry of 4 kB in the table, and a byte for each further use of it.
 BOMB = hpack.Encoder().encode([("a" * 10, "b" * 4000)]) + b"\xbe" * 12000
 STREAMS = range(1, 2 * MANY, 2)
 FLOODS: dict[str, list[bytes]] = {
-    "rapid reset": [
-        HELLO + b"".join(
-            request(each, "/t.T/Sleep") + http2(RST, 0, each, b"\0\0\0\x08") for each in STREAMS
-        )
-    ],
+    "rapid reset": [HELLO + rapid_reset("/t.T/Sleep", MANY)],
     "streams past the limit": [HELLO + b"".join(request(each, "/t.T/Sleep") for each in STREAMS)],
     "ping": [HELLO, *[http2(PING, 0, 0, bytes(8)) * MANY] * 20],
     "ping answers": [HELLO, *[http2(PING, 1, 0, bytes(8)) * MANY] * 20],
@@ -90,7 +83,7 @@ FLOODS: dict[str, list[bytes]] = {
     ],
     "odd headers": [HELLO + http2(HEADERS, END_HEADERS | END, 1, b"\0\1\xff\2\0\r")],
     "no pseudo-headers": [HELLO + http2(HEADERS, END_HEADERS | END, 1, b"\0\1a\1b")],
-    "garbage": [bytes(range(256)) * 256],
+    "garbage": [GARBAGE],
     "hang up": [HELLO],
 }  # fmt: skip
 
