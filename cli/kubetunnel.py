@@ -18,10 +18,24 @@ from urllib3.exceptions import HTTPError
 
 T = TypeVar("T")
 _SERVICE = "hubble-relay"
+_THREAD_NAME = "Kubernetes port forward proxy"
 
 
 class ClusterError(Exception):
     """The way to the relay cannot be found or taken; the text is for the user."""
+
+
+def tell_lost_tunnels(warn: Callable[[str], None]) -> None:
+    """Let the end of a broken tunnel be one line; the package's thread would print its stack."""
+    others = threading.excepthook
+
+    def tell(failure: threading.ExceptHookArgs) -> None:
+        if failure.thread is not None and failure.thread.name.startswith(_THREAD_NAME):
+            warn(f"lost the port forward: {failure.exc_value}\n")
+        else:
+            others(failure)
+
+    threading.excepthook = tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ keeps the tunnels (`kubetunnel.py`); it blocks, so it is called in threads.
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing, suppress
@@ -47,19 +48,10 @@ async def forwarded(options: ForwardOptions, warn: Callable[[str], None]) -> Asy
         CliError: the cluster or its relay cannot be reached, or the port is taken.
     """
     # A second of imports, for those only who want it.
-    from cli.kubetunnel import Cluster, ClusterError
-
-    try:
-        cluster = await asyncio.to_thread(Cluster, options.kubeconfig, options.context)
-        relay = await asyncio.to_thread(
-            cluster.relay, options.namespace, timeout_s=options.timeout_s
-        )
-        # Dialled before anybody connects: what is wrong is then told as it is.
-        spare = [await asyncio.to_thread(cluster.dial, relay)]
-    except ClusterError as error:
-        raise CliError(str(error)) from None
+    from cli.kubetunnel import Cluster, ClusterError, tell_lost_tunnels
 
     connections: set[asyncio.Task[None]] = set()
+    spare: list[socket.socket] = []
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if (task := asyncio.current_task()) is not None:
@@ -73,9 +65,19 @@ async def forwarded(options: ForwardOptions, warn: Callable[[str], None]) -> Asy
         finally:
             await _closed(writer)
 
+    server = await _listen(forward, options.local_port)
     try:
-        server = await _listen(forward, options.local_port)
         async with server:
+            try:
+                cluster = await asyncio.to_thread(Cluster, options.kubeconfig, options.context)
+                relay = await asyncio.to_thread(
+                    cluster.relay, options.namespace, timeout_s=options.timeout_s
+                )
+                tell_lost_tunnels(warn)
+                # Dialled before anybody connects: what is wrong is then told as it is.
+                spare.append(await asyncio.to_thread(cluster.dial, relay))
+            except ClusterError as error:
+                raise CliError(str(error)) from None
             host, port = server.sockets[0].getsockname()
             yield f"{host}:{port}"
     finally:
@@ -92,7 +94,7 @@ async def _listen(
     try:
         return await asyncio.start_server(forward, _HOST, port)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
         raise CliError(
             f"failed to port forward: unable to listen on {_HOST}:{port}: {reason}"
         ) from None

@@ -35,8 +35,12 @@ SERVICE = {
         "ports": [{"port": 80, "targetPort": "grpc"}, {"port": 99}],
     },
 }
-# The package's thread leaves its socket to the collector when the server closes first.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+# When the cluster closes first, the package's thread leaves its socket to the collector, or ends
+# with the error of the connection.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
 STREAMS = "v4.channel.k8s.io"
 
 
@@ -115,7 +119,9 @@ def _failure(message: str, code: int) -> web.Response:
 @pytest.fixture(autouse=True)
 def tunnels_end() -> Iterator[None]:
     """Let the package's threads end here, and not in a test that knows nothing of them."""
+    hook = threading.excepthook
     yield
+    threading.excepthook = hook
     for thread in threading.enumerate():
         if thread.name.startswith("Kubernetes port forward proxy"):
             thread.join(5)
