@@ -60,6 +60,8 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
             await manager.reconcile()
             changed = False
         node.pipeline.feed(item)
+    if changed:
+        await manager.reconcile()
     LossReports(table=node.table, ledger=node.ledger, accounts=None).report()
     logger.info("replayed rows=%d", node.table.statistics().rows)
     if settings.speed is None:
