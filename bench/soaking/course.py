@@ -28,6 +28,8 @@ from bench.soaking.readers import Readers, reading
 from bench.workload import SyntheticNode
 
 _SAMPLES: Final = 16_384
+_UNREADABLE_EVERY: Final = 1_024
+_NO_KIND: Final = 0xFF
 _ROUND_S: Final = 8.0
 _LAST_ROUND_S: Final = 8.0
 _BEFORE_END_S: Final = 2.0
@@ -136,6 +138,7 @@ class Soak:
     def _emitter(self) -> AbstractContextManager[Emission]:
         node, batch = SyntheticNode(SEED), SyntheticNode(SEED).batch(_SAMPLES)
         renumber(batch, Numbers.of(node))
+        batch.samples[::_UNREADABLE_EVERY, 0] = _NO_KIND  # so that decoding loses some too
         samples = self.folder / "samples"
         samples.write_bytes(batch.samples.tobytes())
         return emitting(samples, pinned_map(self.name, "events"), pinned_map(self.name, "counters"))
