@@ -87,6 +87,24 @@ FLOW_FORMAT = FlagSet(
     title="Flow Format",
     flags=(
         Flag(
+            name="aggregate-by",
+            kind="strings",
+            choices=(
+                *("destination", "destination-identity", "destination-ip"),
+                *("destination-namespace", "destination-pod", "direction", "node", "port"),
+                *("protocol", "source", "source-identity", "source-ip", "source-namespace"),
+                *("source-pod", "type", "verdict"),
+            ),
+            help=(
+                "Count flows, packets and bytes in groups, by one or more of\n"
+                "  source, destination, and of either: -ip, -pod, -namespace, -identity\n"
+                "  port (of the server), protocol, verdict, type, direction, node"
+            ),
+        ),
+        switch(
+            "one-line-per-packet", "Show the verdicts on a packet in the line of what became of it"
+        ),
+        Flag(
             name="color",
             kind="string",
             default="auto",

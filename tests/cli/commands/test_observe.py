@@ -69,13 +69,13 @@ async def test_selection(
     words: list[str], number: int, first: bool, follow: bool, hubble: Hubble, screen: Screen
 ) -> None:
     assert await observe(screen, hubble, *words) == 0
-    (request,) = hubble.requests
+    request = hubble.requests[0]
     assert (request.number, request.first, request.follow) == (number, first, follow)
 
 
 async def test_time_range(hubble: Hubble, screen: Screen) -> None:
     await observe(screen, hubble, "--since", "2024-03-04", "--until", "7s")
-    (request,) = hubble.requests
+    request = hubble.requests[0]
     assert request.since.ToJsonString() == "2024-03-04T00:00:00Z"
     assert request.until.ToJsonString() == "2026-03-04T05:06:00Z"
 
