@@ -16,6 +16,7 @@ from cli.filters.tracker import FilterFlags
 from cli.flags.arguments import Arguments
 from cli.fold import OneLinePerPacket
 from cli.printers.choice import Printer, flow_printer, output_format
+from cli.printers.legacyjson import LegacyJsonPrinter, wants_legacy_json
 from cli.selection import select
 from cli.stream import Question, ask
 from cli.surroundings import Surroundings
@@ -69,7 +70,10 @@ def _printer(output: str, arguments: Arguments, surroundings: Surroundings) -> P
     names = arguments.texts("aggregate-by")
     if names:
         return AggregatePrinter(names, output, time_text(arguments.text("time-format")))
-    printer = flow_printer(output, arguments, surroundings)
+    legacy = wants_legacy_json(arguments.text("output"), surroundings.environ)
+    if legacy and arguments.texts("field-mask"):
+        raise UsageError("json output format is not compatible with custom field mask")
+    printer = LegacyJsonPrinter() if legacy else flow_printer(output, arguments, surroundings)
     if not arguments.on("one-line-per-packet"):
         return printer
     return OneLinePerPacket(
