@@ -97,9 +97,10 @@ class AggregatePrinter:
                 return ""
             case "json":
                 keys = [head.lower().replace(" ", "_") for head in heads]
+                known = ([None if cell == MISSING else cell for cell in row] for row in rows)
                 return "".join(
                     json.dumps(dict(zip(keys, row, strict=True)), ensure_ascii=False) + "\n"
-                    for row in rows
+                    for row in known
                 )
             case "dict":
                 width = max(map(len, heads))

@@ -57,7 +57,7 @@ def test_table(output: str) -> None:
 
 
 def test_json() -> None:
-    first, _ = map(json.loads, shown("json", "source-pod", "verdict").splitlines())
+    first, second = map(json.loads, shown("json", "source-pod", "verdict").splitlines())
     assert first == {
         "source_pod": "a",
         "verdict": "FORWARDED",
@@ -67,6 +67,7 @@ def test_json() -> None:
         "first_seen": "Mar  4 05:06:02.000",
         "last_seen": "Mar  4 05:06:09.000",
     }
+    assert (second["packets"], second["bytes"]) == (None, None), "not told"
 
 
 def test_dict() -> None:
