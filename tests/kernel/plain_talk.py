@@ -6,6 +6,7 @@ They make sure that each kind of outcome occurs; `conversations.py` looks for th
 from collections.abc import Iterator
 from itertools import product
 
+from tests.kernel.bed import HOST, HOST6
 from tests.kernel.conversations import (
     ALLOWED,
     DENIED,
@@ -73,10 +74,11 @@ def _answered(a: Party, b: Party, first: Frame) -> Iterator[list[Step]]:
     )
     yield [Step("from_endpoint", "a", first.encode()), answer(back), again, answer(error)]
     yield [answer(error)]
-    asked = first.but(source=OUT[version], destination=a.address(version))
-    answered = asked.reply(flags=SYN | ACK)
-    steps = (("to_endpoint", asked), ("from_endpoint", answered), ("to_endpoint", asked))
-    yield [Step(program, "a", frame.encode()) for program, frame in steps]
+    for asking in (OUT[version], HOST if version == 4 else HOST6):
+        asked = first.but(source=asking, destination=a.address(version))
+        answered = asked.reply(flags=SYN | ACK)
+        steps = (("to_endpoint", asked), ("from_endpoint", answered), ("to_endpoint", asked))
+        yield [Step(program, "a", frame.encode()) for program, frame in steps]
 
 
 def _broken(b: Party, first: Frame) -> Iterator[list[Step]]:

@@ -142,10 +142,14 @@ def test_exec_says_what_is_wrong(
     ("arguments", "problem"),
     [
         pytest.param(
-            ["up", "nowhere.yaml"], "read nowhere.yaml: No such file or directory", id="no-file"
+            ["up", "--run", "nosuch", "nowhere.yaml"],
+            "read nowhere.yaml: No such file or directory",
+            id="no-file",
         ),
         pytest.param(
-            ["up", "--scenario", "rebels"], "no scenario 'rebels'; there are ", id="no-scenario"
+            ["up", "--run", "nosuch", "--scenario", "rebels"],
+            "no scenario 'rebels'; there are ",
+            id="no-scenario",
         ),
         pytest.param(
             ["up", "--run", "A B"],
