@@ -9,6 +9,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             soak_minutes=options.minutes,
             soak_events_per_s=options.rate,
         )
-        failures = _run(options.lines or list(LINES), conditions, results)
+        failures = _run(list(dict.fromkeys(options.lines)) or list(LINES), conditions, results)
     print(report.table(results))
     where = options.json or Path("bench/results", f"{started:%Y-%m-%dT%H%M%S}.json")
     report.save(where, report.as_json(machine, results, quick=options.quick))
@@ -78,8 +79,10 @@ def _run(
     failures: list[WrongAnswerError] = []
     for name in names:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        folder = conditions.folder / name
+        folder.mkdir()
         try:
-            for measurement in (LINES | ON_REQUEST)[name](conditions):
+            for measurement in (LINES | ON_REQUEST)[name](replace(conditions, folder=folder)):
                 results.append(measurement)  # noqa: PERF402 - keeps those before a failure
         except NotMeasurableError as reason:
             results.append(Skipped(line=name, reason=str(reason)))

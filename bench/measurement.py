@@ -75,7 +75,7 @@ class Conditions:
     quick: bool
     """Few repeats: shows that the line works, not how fast it is."""
     folder: Path
-    """Empty folder for this run; removed afterwards."""
+    """Empty folder for this line; removed afterwards."""
     go_hubble: Path | None = None
     """The Go command line, for comparison."""
     go_client: Path | None = None
