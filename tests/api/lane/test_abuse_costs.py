@@ -31,7 +31,9 @@ pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs o
 HERE = Path(__file__).parent
 CALLS = 60
 ATTACK_S = 1.0
-MOST_TIMES_SLOWER = 150
+MOST_TIMES_SLOWER = 40
+# A known defect, not noise: one-byte DATA frames cost others 50 to 57 times on a quiet machine.
+KNOWN_SLOWER = {"tiny data": 100}
 MOST_GROWTH_BYTES = 48 << 20
 
 
@@ -83,7 +85,7 @@ async def judge(address: str, attacked: str, name: str) -> None:
         f"{name}: {int(out)} connections, {slower:.1f} times slower, "
         f"worst {max(under) * 1e3:.0f} ms, {growth >> 10} KiB"
     )
-    assert slower < MOST_TIMES_SLOWER
+    assert slower < KNOWN_SLOWER.get(name, MOST_TIMES_SLOWER)
     assert growth < MOST_GROWTH_BYTES
 
 
