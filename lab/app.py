@@ -18,8 +18,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from lab.errors import LabError, ProcessError
+from lab.errors import LabError, ProcessError, RunError
 from lab.namespaces import enter
+from lab.programs import typed
 from lab.runs import Run, existing_runs, find_run, require_root
 from lab.session import Lab, build, scenario
 from lab.status import report
@@ -61,13 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _up(options: argparse.Namespace) -> int:
     file = Path(options.file) if options.file else scenario(options.scenario)
-    run = Run(name=options.run or DEFAULT_RUN)
+    run = Run(name=options.run)
     with run.lock():
         if run.is_up:
-            raise LabError(f"run {run.name} is up already: hubble-lab down --run {run.name}")
+            down = f"{typed('hubble-lab')} down --run {run.name}"
+            raise LabError(f"run {run.name} is up already: {down}")
         lab = build(file, run, plain=options.plain)
     print(f"run {run.name} is up: {len(lab.topology.nodes)} nodes, {len(lab.topology.pods)} pods")
-    print(f"objects in {lab.state}; try: hubble-lab status")
+    print(f"objects in {lab.state}; try: {typed('hubble-lab')} status --run {run.name}")
     return 0
 
 
@@ -75,6 +77,8 @@ def _down(options: argparse.Namespace) -> int:
     # A name may be given of which nothing but namespaces is left: those are removed, too.
     run = Run(name=options.run) if options.run else find_run(None)
     with run.lock():
+        if not run.is_there:
+            raise RunError(f"no run {run.name}")
         run.remove()
     print(f"run {run.name} is down")
     return 0
@@ -111,7 +115,7 @@ def _exec(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from lab.demo import run_demo  # the lane and its libraries are of no use to the others
 
-    run = Run(name=options.run or DEMO_RUN)
+    run = Run(name=options.run)
     demo = run_demo(run, port=options.port, duration_s=options.duration, keep=options.keep)
     return asyncio.run(demo)
 
@@ -142,7 +146,7 @@ def _up_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plain", action="store_true", help="route without a datapath: no server needed, no policy"
     )
-    _run_argument(parser)
+    _new_run_argument(parser, DEFAULT_RUN)
 
 
 def _exec_arguments(parser: argparse.ArgumentParser) -> None:
@@ -161,7 +165,7 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=_port, default=4245, help="where the server answers, on 127.0.0.1 (4245)"
     )
-    parser.add_argument("--run", metavar="ID", help="1 to 8 letters or digits (demo)")
+    _new_run_argument(parser, DEMO_RUN)
 
 
 def _serve_arguments(parser: argparse.ArgumentParser) -> None:
@@ -175,8 +179,15 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", metavar="ID", help="which lab (the only one there is)")
+
+
+def _new_run_argument(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
-        "--run", metavar="ID", help="which lab, 1 to 8 letters or digits (the only one there is)"
+        "--run",
+        metavar="ID",
+        default=default,
+        help=f"a name for it, 1 to 8 letters a-z or digits ({default})",
     )
 
 

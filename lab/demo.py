@@ -9,12 +9,9 @@ a run and a BPF file system of its own, so that it does not meet a lab that some
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
-import sys
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.lane.client import Channel
@@ -22,11 +19,13 @@ from api.lane.status import RpcError
 from api.proto.health.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from lab.errors import LabError, ProcessError
 from lab.processes import record
+from lab.programs import path_of, typed
 from lab.session import SCENARIOS, build, publish, scenario, take_down
 from lab.traffic import check_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from lab.runs import Run
     from lab.session import Lab
@@ -63,7 +62,7 @@ async def run_demo(run: Run, *, port: int, duration_s: float | None, keep: bool)
                 print("\nTaking the lab down …", flush=True)
                 take_down(lab)
     if keep:
-        print(f"\nLab and server go on, until: {_program('hubble-lab')} down --run {run.name}")
+        print(f"\nLab and server go on, until: {typed('hubble-lab')} down --run {run.name}")
     return 0
 
 
@@ -73,8 +72,8 @@ async def _show(lab: Lab, port: int, duration_s: float | None) -> None:
     lab.start_on_machine("hubble-server", server_command(lab, port))
     await _server_ready(lab)
     publish(SCENARIOS / "empire-policy.yaml", lab)
-    lab.start_on_machine("traffic", [_path("hubble-lab"), "traffic", "--run", lab.run.name])
-    print(explanation(port), flush=True)
+    lab.start_on_machine("traffic", [path_of("hubble-lab"), "traffic", "--run", lab.run.name])
+    print(explanation(port, lab.run), flush=True)
     with suppress(TimeoutError):
         async with asyncio.timeout(duration_s):
             await _view(lab, port)
@@ -83,7 +82,7 @@ async def _show(lab: Lab, port: int, duration_s: float | None) -> None:
 def server_command(lab: Lab, port: int) -> list[str]:
     """Give the command line of the node's server."""
     return [
-        _path("hubble-server"),
+        path_of("hubble-server"),
         *("--node-name", NODE),
         *("--cluster-name", "default"),
         *("--state", str(lab.state)),
@@ -94,9 +93,9 @@ def server_command(lab: Lab, port: int) -> list[str]:
     ]
 
 
-def explanation(port: int) -> str:
-    """Say what one sees, and what to try next to it."""
-    hubble, lab = _program("hubble"), _program("hubble-lab")
+def explanation(port: int, run: Run) -> str:
+    """Say what one sees, and what to try next to it, also where another lab is up."""
+    hubble, lab = typed("hubble"), typed("hubble-lab")
     server = "" if port == DEFAULT_PORT else f" --server {HOST}:{port}"
     return f"""
 You see packets between pods, as eBPF programs on their interfaces saw them:
@@ -110,9 +109,9 @@ Try in a second terminal, here:
   {hubble} observe{server} --verdict DROPPED --follow
   {hubble} observe{server} --from-pod default/xwing
   {hubble} observe{server} --to-label class=deathstar --last 5 -o json
-  {lab} exec xwing -- ping -c 1 10.244.1.21
-  {lab} exec tiefighter -- curl -sS -XPOST deathstar/v1/request-landing
-  {lab} status
+  {lab} exec --run {run.name} xwing -- ping -c 1 10.244.1.21
+  {lab} exec --run {run.name} tiefighter -- curl -sS -XPOST deathstar/v1/request-landing
+  {lab} status --run {run.name}
 
 Ctrl-C ends the demo and takes everything down.
 """
@@ -147,7 +146,7 @@ async def _serves(channel: Channel) -> bool:
 async def _view(lab: Lab, port: int) -> None:
     """Show flows on our own output until the viewer ends. ProcessError if a program dies."""
     # The server is named: the user's own configuration may know another one.
-    command = [_path("hubble"), "observe", "--follow", "--server", f"{HOST}:{port}"]
+    command = [path_of("hubble"), "observe", "--follow", "--server", f"{HOST}:{port}"]
     viewer = await asyncio.create_subprocess_exec(*command)
     record(lab.run.processes, viewer.pid, "viewer")
     try:
@@ -196,14 +195,3 @@ def _check_port_free(port: int) -> None:
 
 def _socket_path(lab: Lab) -> Path:
     return lab.run.folder / "hubble.sock"
-
-
-def _path(name: str) -> str:
-    """Give one of our own programs, from the same place as this one."""
-    return str(Path(sys.executable).with_name(name))
-
-
-def _program(name: str) -> str:
-    """Give it as one would type it here: relative to the current folder where that is shorter."""
-    path = _path(name)
-    return min(path, os.path.relpath(path), key=len)

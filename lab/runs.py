@@ -27,6 +27,7 @@ from lab.errors import NetworkError, RunError
 from lab.namespaces import netns_names, unmount
 from lab.network import delete_namespaces
 from lab.processes import end, members, recorded
+from lab.programs import typed
 from lab.topology import prefix
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class Run:
     def is_up(self) -> bool:
         """Whether the lab was built completely and not taken down since."""
         return (self.folder / "up").exists()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anything is left of it: a folder, or namespaces that nobody remembers."""
+        return self.folder.exists() or bool(netns_names(prefix(self.name)))
 
     def begin(self, pins: Sequence[Path]) -> None:
         """Make the folder; from here on `remove` finds everything the run leaves.
@@ -170,7 +176,8 @@ def find_run(name: str | None) -> Run:
         case [run]:
             return run
         case []:
-            raise RunError(f"no run {name}" if name else "no lab is up; start one: hubble-lab up")
+            start = f"no lab is up; start one: {typed('hubble-lab')} up"
+            raise RunError(f"no run {name}" if name else start)
         case _:
             names = ", ".join(run.name for run in runs)
             raise RunError(f"several labs are up: say --run with one of {names}")

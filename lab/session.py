@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.errors import LabError, ProcessError
+from lab.errors import LabError, ObjectError, ProcessError
 from lab.namespaces import NETNS_FOLDER, enter, replace_files
 from lab.network import apply
 from lab.objects import read_objects
 from lab.pod_files import write_pod_files
 from lab.processes import record
+from lab.programs import typed
 from lab.readiness import wait_ready
 from lab.runs import BPFFS, Run, require_root
 from lab.topology import build_topology
@@ -49,7 +50,8 @@ class Lab:
     def find(cls, run: Run) -> Lab:
         """Give a lab that an earlier process built. LabError if it is not complete."""
         if not run.is_up:
-            raise LabError(f"run {run.name} is not up; remove its rest: hubble-lab down")
+            down = f"{typed('hubble-lab')} down --run {run.name}"
+            raise LabError(f"run {run.name} is not up; remove its rest: {down}")
         return cls(run, build_topology(read_objects(run.state), run.name))
 
     @property
@@ -174,7 +176,10 @@ def build(file: Path, run: Run, *, plain: bool, bpffs: Path = BPFFS) -> Lab:
     `bpffs` is where its servers will pin programs; a plain lab has no servers.
     """
     require_root()
-    topology = build_topology(read_objects(file), run.name)
+    objects = read_objects(file)
+    if not any(each.kind == "Node" for each in objects):
+        raise ObjectError(f"{file}: no Node object: a lab needs at least one")
+    topology = build_topology(objects, run.name)
     run.remove()
     lab = Lab(run, topology)
     try:
@@ -182,7 +187,7 @@ def build(file: Path, run: Run, *, plain: bool, bpffs: Path = BPFFS) -> Lab:
         run.begin([node_folder(node=node.name, bpffs=bpffs) for node in servers])
         publish(file, lab)
         apply(plan(topology, plain=plain))
-        write_pod_files(topology, read_objects(file), run)
+        write_pod_files(topology, objects, run)
         for pod in topology.pods:
             for container in pod.containers:
                 if container.command:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lab.errors import LabError
 from lab.objects import read_objects
 from lab.processes import members, recorded
+from lab.programs import typed
 from lab.topology import build_topology
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ HEADINGS = ("", "NODE", "NAME", "INTERFACE", "ADDRESSES", "RUNNING")
 def report(run: Run) -> str:
     """Describe a run as text, without a final line break."""
     if not run.is_up:
-        return f"run {run.name}: not complete; remove its rest: hubble-lab down --run {run.name}"
+        down = f"{typed('hubble-lab')} down --run {run.name}"
+        return f"run {run.name}: not complete; remove its rest: {down}"
     try:
         topology = build_topology(read_objects(run.state), run.name)
     except LabError as error:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from lab.errors import LabError, ObjectError
+from lab.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -129,8 +129,6 @@ def build_topology(objects: Iterable[KubeObject], run: str) -> Topology:
     objects = tuple(objects)
     claims = _Claims()
     nodes = tuple(_node(one, run, claims) for one in objects if one.kind == "Node")
-    if not nodes:
-        raise ObjectError("scenario without a Node object: a lab needs at least one")
     node_names = {node.name for node in nodes}
     pods = tuple(_pod(one, run, node_names, claims) for one in objects if one.kind == "Pod")
     return Topology(uplink_netns=f"{prefix(run)}{UPLINK}", nodes=nodes, pods=pods)

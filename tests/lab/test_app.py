@@ -14,6 +14,7 @@ from lab.app import main
 from lab.namespaces import netns_names
 from lab.network import run_ip
 from lab.processes import birth_of
+from lab.programs import typed
 from lab.runs import Run
 from lab.session import open_lab
 
@@ -44,7 +45,7 @@ def test_up_status_exec_down(run: Run, two_nodes_file: Path) -> None:
     again = hubble_lab("up", str(two_nodes_file), "--plain", "--run", run.name)
     assert again.returncode == 1
     assert again.stderr == (
-        f"hubble-lab: run {run.name} is up already: hubble-lab down --run {run.name}\n"
+        f"hubble-lab: run {run.name} is up already: {typed('hubble-lab')} down --run {run.name}\n"
     )
 
     status = hubble_lab("status", "--run", run.name)
@@ -101,6 +102,29 @@ def test_down_removes_what_nobody_remembers(run: Run) -> None:
     assert hubble_lab("down", "--run", run.name).returncode == 0
 
     assert netns_names(f"lv{run.name}-") == []
+    again = hubble_lab("down", "--run", run.name)
+    assert (again.returncode, again.stderr) == (1, f"hubble-lab: no run {run.name}\n")
+
+
+@pytest.mark.e2e
+def test_a_scenario_without_a_node_is_named(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "pods.yaml"
+    file.write_text("kind: Pod\nmetadata: {name: xwing}\n")
+
+    done = hubble_lab("up", str(file), "--run", run.name)
+
+    problem = f"hubble-lab: {file}: no Node object: a lab needs at least one\n"
+    assert (done.returncode, done.stderr) == (1, problem)
+
+
+@pytest.mark.parametrize(("action", "default"), [("up", "lab"), ("demo", "demo")])
+def test_help_names_the_run_that_is_meant(
+    action: str, default: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([action, "--help"])
+
+    assert f"letters a-z or digits ({default})" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.e2e
@@ -158,6 +182,7 @@ def test_exec_says_what_is_wrong(
         ),
         pytest.param(["exec", "--run", "nosuch", "a", "true"], "no run nosuch", id="no-run"),
         pytest.param(["status", "--run", "nosuch"], "no run nosuch", id="status-no-run"),
+        pytest.param(["down", "--run", "nosuch"], "no run nosuch", id="down-no-run"),
     ],
 )
 @pytest.mark.e2e

@@ -66,7 +66,7 @@ def test_a_server_that_fails_is_quoted_and_the_lab_taken_down(
     server = tmp_path / "hubble-server"
     server.write_text('#!/bin/sh\necho "no BPF here: $2" >&2\nexit 3\n')
     server.chmod(0o755)
-    monkeypatch.setattr(demo, "_path", lambda name: str(tmp_path / name))
+    monkeypatch.setattr(demo, "path_of", lambda name: str(tmp_path / name))
 
     assert main(demo_arguments) == 1
 
@@ -92,10 +92,13 @@ def test_a_missing_command_is_named_with_its_package(
 def test_what_to_try_can_be_typed_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(demo.__file__).parents[1])
     monkeypatch.setattr("sys.executable", str(Path.cwd() / ".venv/bin/python"))
+    run = Run(name="other")
 
-    usual = [line.strip() for line in demo.explanation(4245).splitlines()]
-    other = [line.strip() for line in demo.explanation(5000).splitlines()]
+    usual = [line.strip() for line in demo.explanation(4245, run).splitlines()]
+    other = [line.strip() for line in demo.explanation(5000, run).splitlines()]
 
     assert ".venv/bin/hubble observe --verdict DROPPED --follow" in usual
-    assert ".venv/bin/hubble-lab status" in usual
+    assert ".venv/bin/hubble-lab status --run other" in usual
+    # Also where another lab is up, in which these pods would not be found.
+    assert ".venv/bin/hubble-lab exec --run other xwing -- ping -c 1 10.244.1.21" in usual
     assert ".venv/bin/hubble observe --server 127.0.0.1:5000 --last 20" in other

@@ -30,7 +30,8 @@ DEMO = [LAB, "demo", "--run", RUN.name, "--port", str(PORT)]
 @pytest.fixture(autouse=True)
 def _nothing_stays() -> Iterator[None]:
     yield
-    subprocess.run([LAB, "down", "--run", RUN.name], check=True, capture_output=True)
+    if RUN.is_there:
+        subprocess.run([LAB, "down", "--run", RUN.name], check=True, capture_output=True)
 
 
 @contextmanager

@@ -178,7 +178,6 @@ def test_refuses_an_address_that_two_pods_claim(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        pytest.param(POD, "scenario without a Node object", id="no-node"),
         pytest.param(
             NODE.replace("InternalIP", "ExternalIP"),
             "status.addresses: want an entry of type InternalIP",
