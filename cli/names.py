@@ -1,21 +1,7 @@
-"""Numbers that Hubble gives names: identities, trace points, event types, drop reasons.
+"""Numbers that Hubble gives names: trace points, event types, policy matches.
 
 The same names are typed in filters and printed in lines.
 """
-
-RESERVED_IDENTITIES = {
-    0: "unknown",
-    1: "host",
-    2: "world",
-    3: "unmanaged",
-    4: "health",
-    5: "init",
-    6: "remote-node",
-    7: "kube-apiserver",
-    8: "ingress",
-    9: "world-ipv4",
-    10: "world-ipv6",
-}
 
 EVENT_DROP = 1
 EVENT_DEBUG = 2

@@ -11,22 +11,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 
+from api.identities import RESERVED_IDENTITIES
 from observer.table.columns import L4Kind
-
-RESERVED_IDENTITIES: Final[dict[int, str]] = {
-    0: "unknown",
-    1: "host",
-    2: "world",
-    3: "unmanaged",
-    4: "health",
-    5: "init",
-    6: "remote-node",
-    7: "kube-apiserver",
-    8: "ingress",
-    9: "world-ipv4",
-    10: "world-ipv6",
-}
-"""Names of the identities below 256 that have one."""
 
 HOST_IDENTITY: Final = 1
 WORLD_IDENTITY: Final = 2

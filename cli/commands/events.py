@@ -24,7 +24,8 @@ from cli.surroundings import Surroundings
 from cli.times import time_text
 from cli.wirejson.writer import Writers
 
-_TEXTS = {"compact": EventLines, "dict": EventBlocks, "table": EventTable}
+_Text = EventLines[Message] | EventBlocks[Message] | EventTable[Message]
+_TEXTS: dict[str, type[_Text]] = {"compact": EventLines, "dict": EventBlocks, "table": EventTable}
 
 
 def run_agent(arguments: Arguments, surroundings: Surroundings) -> None:

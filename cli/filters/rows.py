@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
+from api.identities import RESERVED_IDENTITIES
 from api.proto.flow.flow_pb2 import DropReason, Verdict
 from cli.filters import values
 from cli.flags.table import Flag, FlagSet
-from cli.names import EVENT_TYPES, RESERVED_IDENTITIES
+from cli.names import EVENT_TYPES
 
 FieldValue = str | int | bool | Message
 Read = Callable[[str], FieldValue]

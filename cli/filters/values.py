@@ -7,12 +7,12 @@ is sent as it stands.
 
 from google.protobuf.message import Message
 
+from api.identities import RESERVED_IDENTITIES
 from api.proto.flow import flow_pb2
 from cli.flags.values import parse_decimal, parse_uint
 from cli.names import (
     AGENT_SUB_TYPES,
     EVENT_TYPES,
-    RESERVED_IDENTITIES,
     TRACE_POINTS,
 )
 

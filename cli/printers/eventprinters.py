@@ -3,6 +3,7 @@
 What is between time, node and line end comes from a view: `AgentText` or `DebugText`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -35,7 +36,7 @@ class View(Protocol):
         """Write the cells of a table, below the heads."""
 
 
-class _TextPrinter(Generic[M]):
+class _TextPrinter(ABC, Generic[M]):
     """What the text formats share: parsing, times, nodes."""
 
     def __init__(
@@ -56,8 +57,9 @@ class _TextPrinter(Generic[M]):
         """Nothing is held back."""
         return ""
 
+    @abstractmethod
     def _text(self, response: Response) -> str:
-        raise NotImplementedError
+        """Write an event, or keep it for the end."""
 
     def _stamp(self, response: Response) -> str:
         if not response.HasField("time"):

@@ -7,6 +7,7 @@ verdicts) is kept by number, so that a flow costs a few look-ups.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from api.identities import RESERVED_IDENTITIES
 from api.proto.flow import flow_pb2
 from api.proto.flow.flow_pb2 import Endpoint, Flow, Layer4, Layer7, Policy, Service
 from cli import names
@@ -95,7 +96,7 @@ class FlowText:
         number = endpoint.identity
         text = self._identities.get(number)
         if text is None:
-            name = names.RESERVED_IDENTITIES.get(number)
+            name = RESERVED_IDENTITIES.get(number)
             text = self._palette.identity(f"({name or f'ID:{number}'})")
             if len(self._identities) < _KEPT:
                 self._identities[number] = text
