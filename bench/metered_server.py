@@ -12,8 +12,8 @@ from pathlib import Path
 
 import uvloop
 
+from api.process import log
 from bench.lag_meter import lag_measured
-from server import log
 from server.app import run
 from server.configure import resolve
 from server.settings import Settings

@@ -20,8 +20,10 @@ from typing import Final
 import uvloop
 
 from api.lane.health import Health
+from api.process import log
+from api.process.errors import SettingError
 from observer.kernel.errors import KernelError
-from server import live, log, replay
+from server import live, replay
 from server.commands import check, cleanup, config
 from server.configure import resolve
 from server.errors import ServerError
@@ -46,7 +48,7 @@ def main() -> int:
         if word not in COMMANDS:
             raise ServerError(f"unknown command: expected one of {', '.join(COMMANDS)}: {word!r}")
         return COMMANDS[word](argv, os.environ)
-    except (ServerError, KernelError) as error:
+    except (ServerError, SettingError, KernelError) as error:
         print(f"hubble-server: {error}", file=sys.stderr)
     except BrokenPipeError:
         # `hubble-server check | head`: the reader has had enough, and must not be told so

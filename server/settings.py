@@ -2,30 +2,17 @@
 
 Each field is one setting. Its name gives the flag (`--node-name`), the environment variable
 (`HUBBLE_SERVER_NODE_NAME`) and the key in the configuration file (`node-name`); the flag wins over
-the environment, that over the file, the file over the default. `server.configure` resolves them.
+the environment, that over the file, the file over the default. `api.process` resolves them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Final
 
-from server import parse, show
-from server.parse import hostname
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """How a setting is read and explained."""
-
-    parse: Callable[[str], object]
-    """Its text → its value; ValueError says what was expected."""
-    meaning: str
-    """The line of `--help`."""
-    show: Callable[[Any], str] = str
-    """Its value → a text that is parsed to the same value; never called for what is not given."""
-    is_list: bool = False
-    """Its text is a list with commas, and its flag may be repeated."""
+from api.process import parse, show
+from api.process.setting import Schema, Setting
+from server import parse as node_parse
+from server import show as node_show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +22,7 @@ class Settings:
     node_name: Annotated[
         str,
         Setting(parse.name, "name of this node, as in its Node object and in every flow"),
-    ] = hostname()
+    ] = parse.hostname()
     cluster_name: Annotated[str, Setting(parse.name, "name of the cluster")] = "default"
     state: Annotated[
         Path | None,
@@ -47,7 +34,7 @@ class Settings:
     netns: Annotated[
         Path | None,
         Setting(
-            parse.netns,
+            node_parse.netns,
             "network namespace whose interfaces are observed, a name or a path; default: our own",
         ),
     ] = None
@@ -63,7 +50,7 @@ class Settings:
     interface: Annotated[
         tuple[str, ...],
         Setting(
-            parse.globs,
+            node_parse.globs,
             "observe: name or pattern of the interfaces to look at, such as 'veth*'; may be "
             "repeated, or a list with commas",
             show.joined,
@@ -73,10 +60,10 @@ class Settings:
     container_socket: Annotated[
         tuple[Path, ...],
         Setting(
-            parse.sockets,
+            node_parse.sockets,
             "observe: sockets of container engines, the first that is there names the endpoints "
             "if --state is not given; none: do not ask",
-            show.sockets,
+            node_show.sockets,
             is_list=True,
         ),
     ] = (Path("/var/run/docker.sock"), Path("/run/podman/podman.sock"))
@@ -115,7 +102,7 @@ class Settings:
     event_buffer_capacity: Annotated[
         int,
         Setting(
-            parse.capacity,
+            node_parse.capacity,
             "flows kept in memory: one less than a power of two, 1 to 16777215",
         ),
     ] = 65_535
@@ -144,7 +131,7 @@ class Settings:
     ring_bytes: Annotated[
         int | None,
         Setting(
-            parse.ring_bytes,
+            node_parse.ring_bytes,
             "perf ring of one CPU in bytes, a power of two; default: 512 KiB to 8 MiB by CPUs",
         ),
     ] = None
@@ -164,7 +151,9 @@ class Settings:
     speed: Annotated[
         float | None,
         Setting(
-            parse.speed, "replay this many times as fast as recorded; max: at once", show.speed
+            node_parse.speed,
+            "replay this many times as fast as recorded; max: at once",
+            node_show.speed,
         ),
     ] = 1.0
 
@@ -174,7 +163,7 @@ class Settings:
     ] = "info"
 
 
-GROUPS = {
+GROUPS: Final = {
     "Node": ("node_name", "cluster_name", "state", "netns"),
     "Observe": ("mode", "interface", "container_socket"),
     "Serve": ("listen_address", "socket_path", "shutdown_grace"),
@@ -185,3 +174,7 @@ GROUPS = {
     "Logs": ("log_level",),
 }
 """The groups of `--help`."""
+
+SCHEMA: Final = Schema(
+    settings=Settings, program="hubble-server", environment="HUBBLE_SERVER_", groups=GROUPS
+)

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
+from api.process.configure import resolve_flags
+from api.process.flags import setting_parser
 from observer.kernel.errors import KernelError
 from server.checks import company, kernel, mounts, network, privileges, serving, toolchain
 from server.checks.finding import Finding, Probe, State, warning
 from server.checks.trial import trial
-from server.configure import resolve_flags
-from server.flags import setting_parser
 from server.observed import observes
-from server.settings import Settings
+from server.settings import SCHEMA, Settings
 
 SERVING: Final[tuple[Probe, ...]] = (serving.tcp_address, serving.unix_socket)
 PROBES: Final[tuple[Probe, ...]] = (
@@ -59,6 +59,7 @@ FORWARDING: Final[tuple[Probe, ...]] = (
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Print the findings; 1 if there is a blocker. Raises SettingError if a setting is wrong."""
     parser = setting_parser(
+        SCHEMA,
         "hubble-server check",
         usage="hubble-server check [-o text|json] [flags]",
         description="Say whether hubble-server could be started here with these flags, and what to "
@@ -69,7 +70,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     )
     flags = vars(parser.parse_args(argv))
     output = flags.pop("output")
-    settings = resolve_flags(flags, environ).settings
+    settings = resolve_flags(SCHEMA, flags, environ).settings
     findings = look(_probes(settings), settings)
     write = in_json if output == "json" else in_text
     print(write(findings))

@@ -7,10 +7,11 @@ them away for good. In: the name of a node. Out: what was removed, on standard o
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from api.process.configure import resolve_flags
+from api.process.flags import setting_parser
 from observer.kernel.cleanup import Removed, remove_node
-from server.configure import resolve_flags
-from server.flags import setting_parser
 from server.observed import PIN_SUFFIX
+from server.settings import SCHEMA
 
 _KEYS: Final = ("node_name", "bpffs", "netns")
 
@@ -18,6 +19,7 @@ _KEYS: Final = ("node_name", "bpffs", "netns")
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Remove and say what; 0, also if there was nothing. Raises KernelError if it may not."""
     parser = setting_parser(
+        SCHEMA,
         "hubble-server cleanup",
         usage="hubble-server cleanup [flags]",
         description="Take the programs of a node off its interfaces and remove its pinned maps. "
@@ -27,7 +29,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         keys=_KEYS,
     )
     flags = vars(parser.parse_args(argv))
-    settings = resolve_flags(flags, environ, keys=_KEYS).settings
+    settings = resolve_flags(SCHEMA, flags, environ, keys=_KEYS).settings
     is_clean = True
     for node in (settings.node_name, settings.node_name + PIN_SUFFIX):
         removed = remove_node(node=node, bpffs=settings.bpffs, netns=settings.netns)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from api.process.errors import SettingError
 from server.configure import resolve
-from server.errors import SettingError
 from server.settings import GROUPS, Settings
 
 

@@ -6,11 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server import parse, show
-from server.commands.config import main, written
-from server.configure import resolve, resolve_flags
-from server.errors import SettingError
-from server.flags import Origin
+from api.process import parse, show
+from api.process.configure import resolve_flags
+from api.process.errors import SettingError
+from api.process.flags import Origin
+from api.process.written import written
+from server.commands.config import main
+from server.configure import resolve
+from server.settings import SCHEMA
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -50,9 +53,9 @@ def test_any_path_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, socket_path: str, place: str
 ) -> None:
     flags = {"socket_path": Origin(text=socket_path, place=f"file {place}")}
-    resolved = resolve_flags(flags, {})
+    resolved = resolve_flags(SCHEMA, flags, {})
     file = tmp_path_factory.getbasetemp() / "any.yaml"
-    file.write_text(written(resolved), encoding="utf-8")
+    file.write_text(written(SCHEMA, resolved), encoding="utf-8")
     assert resolve(["--config", str(file)], {}) == resolved.settings
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.parse import hostname
+from api.process.parse import hostname
 
 PROGRAM = Path(sys.executable).with_name("hubble-server")
 GOLDEN = Path(__file__).with_name("golden")
