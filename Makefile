@@ -20,6 +20,8 @@ STAMP := $(VENV)/.set-up
 
 # For the compiler of the datapath, the lab's networks, and .venv itself.
 PACKAGES := ca-certificates curl iproute2 iputils-ping linux-libc-dev python3-bpfcc python3-venv
+# The shells whose completion tests ask.
+TEST_PACKAGES := fish zsh
 # For the traffic that the bench of the datapath makes.
 BENCH_PACKAGES := gcc libc6-dev
 # BCC comes with Debian, not from PyPI. A .pth file that names the whole of dist-packages would let
@@ -69,6 +71,7 @@ demo: setup ## Show live flows of a small cluster on this machine, as root (DURA
 
 .PHONY: test
 test: setup ## Run the tests (ARGS='-k ring' goes to pytest)
+	@.ci/install-packages $(TEST_PACKAGES)
 	@$(BIN)/pytest $(ARGS)
 
 # The fuzzer is only for this: it is no part of what everyone installs.

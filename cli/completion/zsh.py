@@ -24,6 +24,10 @@ _hubble() {{
             esac ;;
         esac
     done
+    if [[ $PREFIX == --*=* ]]; then
+        previous=${{PREFIX%%=*}}
+        compset -P '*='
+    fi
     case "$place $previous" in
 {values}
     esac

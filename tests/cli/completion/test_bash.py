@@ -10,6 +10,7 @@ import pytest
 from cli.commands.tree import ROOT
 from cli.completion.bash import bash_script
 from cli.completion.outline import places, spellings
+from tests.cli.completion.questions import QUESTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,33 +40,14 @@ def offered(script: Path, *words: str) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.parametrize(
-    ("line", "answers"),
-    [
-        ("hubble |", "completion config help list observe status version"),
-        ("hubble ob|", "observe"),
-        ("hubble --server x:1 st|", "status"),
-        ("hubble -D st|", "status"),
-        ("hubble observe |", "agent-events debug-events flows"),
-        ("hubble observe --verd|", "--verdict"),
-        ("hubble observe flows --verd|", "--verdict"),
-        ("hubble observe agent-events --verd|", ""),
-        ("hubble observe -o |", "compact dict json jsonpb table"),
-        ("hubble observe --output = t|", "table"),
-        ("hubble observe --output = json --foll|", "--follow"),
-        ("hubble status -o |", "compact dict json table"),
-        ("hubble list nodes -o |", "table wide json"),
-        ("hubble list node -o w|", "wide"),
-        ("hubble observe --pod |", ""),
-        ("hubble observe --pod observe --foll|", "--follow"),
-        ("hubble observe --not --verdict D|", "DROPPED"),
-        ("hubble config get tls-s|", "tls-server-name"),
-        ("hubble config view t|", ""),
-        ("hubble completion |", "bash fish powershell zsh"),
-        ("hubble wat|", ""),
-        ("hubble bogus obs|", "observe"),
-    ],
-)
+# Bash takes the equals sign for a word of its own.
+EQUALS = [
+    ("hubble observe --output = t|", "table"),
+    ("hubble observe --output = json --foll|", "--follow"),
+]
+
+
+@pytest.mark.parametrize(("line", "answers"), QUESTIONS + EQUALS)
 def test_offers(line: str, answers: str, script: Path) -> None:
     words = line.removesuffix("|").split(" ")
     assert offered(script, *words) == answers.split()

@@ -1,0 +1,25 @@
+"""Lines that are not finished yet, and what every shell offers for their last word."""
+
+QUESTIONS = [
+    ("hubble |", "completion config help list observe status version"),
+    ("hubble ob|", "observe"),
+    ("hubble --server x:1 st|", "status"),
+    ("hubble -D st|", "status"),
+    ("hubble observe |", "agent-events debug-events flows"),
+    ("hubble observe --verd|", "--verdict"),
+    ("hubble observe flows --verd|", "--verdict"),
+    ("hubble observe agent-events --verd|", ""),
+    ("hubble observe -o |", "compact dict json jsonpb table"),
+    ("hubble observe --output json --foll|", "--follow"),
+    ("hubble status -o |", "compact dict json table"),
+    ("hubble list nodes -o |", "table wide json"),
+    ("hubble list node -o w|", "wide"),
+    ("hubble observe --pod |", ""),
+    ("hubble observe --pod observe --foll|", "--follow"),
+    ("hubble observe --not --verdict D|", "DROPPED"),
+    ("hubble config get tls-s|", "tls-server-name"),
+    ("hubble config view t|", ""),
+    ("hubble completion |", "bash fish powershell zsh"),
+    ("hubble wat|", ""),
+    ("hubble bogus obs|", "observe"),
+]
