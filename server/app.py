@@ -83,7 +83,7 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     node, health = build_node(settings), Health()
-    lane = await listen(settings, node.service, health)
+    lane = await listen(settings, node, health)
     observe = live.observe if settings.replay is None else replay.observe
     try:
         async with asyncio.TaskGroup() as tasks:

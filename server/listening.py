@@ -13,22 +13,25 @@ from api.lane.service import service_methods
 from api.lane.tls import ServerTls, TlsError
 from api.proto.health import health_pb2
 from api.proto.observer import observer_pb2
+from api.proto.peer import peer_pb2
 from api.version import WIRE_VERSION
 from server.errors import ServerError
-from server.observer_service import HEALTH_NAME, ObserverService
+from server.node import Node
+from server.observer_service import HEALTH_NAME
+from server.peer_service import PeerService
 from server.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
-async def listen(settings: Settings, service: ObserverService, health: Health) -> Server:
-    """Serve on both addresses, not healthy yet.
+async def listen(settings: Settings, node: Node, health: Health) -> Server:
+    """Serve on both addresses, not healthy yet; the node's peers learn where.
 
     Raises:
         ServerError: an address, or the TLS files, cannot be used.
     """
     tls = server_tls(settings)
-    lane = node_lane(service, health)
+    lane = node_lane(node, health)
     health.set(HEALTH_NAME, False)
     try:
         settings.socket_path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,19 +40,25 @@ async def listen(settings: Settings, service: ObserverService, health: Health) -
         if settings.listen_address is not None:
             remote = await lane.listen(settings.listen_address, ssl=tls)
             logger.info("listening address=%s tls=%s", remote, _tls_word(settings))
+            node.peers.listens(remote, tls=tls is not None)
     except OSError as error:
         await lane.stop(0)
         raise ServerError(str(error)) from error
     return lane
 
 
-def node_lane(service: ObserverService, health: Health) -> Server:
-    """Make the lane of a node: Observer, health, and reflection of both."""
+def node_lane(node: Node, health: Health) -> Server:
+    """Make the lane of a node: Observer, Peer, health, and reflection of them all."""
     observer = observer_pb2.DESCRIPTOR.services_by_name["Observer"]
+    peer = peer_pb2.DESCRIPTOR.services_by_name["Peer"]
     checks = health_pb2.DESCRIPTOR.services_by_name["Health"]
-    methods = service_methods(observer, service) | service_methods(checks, health)
+    methods = (
+        service_methods(observer, node.service)
+        | service_methods(peer, PeerService(node.peers))
+        | service_methods(checks, health)
+    )
     return Server(
-        methods | reflection_methods((observer, checks)),
+        methods | reflection_methods((observer, peer, checks)),
         initial_metadata=(("hubble-server-version", WIRE_VERSION),),
     )
 

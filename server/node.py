@@ -22,6 +22,7 @@ from observer.pipeline import Pipeline
 from observer.table.interns import Interns
 from observer.table.ring import FlowTable
 from server.observer_service import ObserverService
+from server.peers import PeerBook
 from server.settings import Settings
 
 _EMITTER: Final = "Hubble"
@@ -38,6 +39,7 @@ class Node:
     pipeline: Pipeline
     agent_log: AgentLog
     service: ObserverService
+    peers: PeerBook
 
 
 def build_node(settings: Settings) -> Node:
@@ -61,4 +63,9 @@ def build_node(settings: Settings) -> Node:
         pipeline=Pipeline(Decoder(ledger), Enricher(book, interns), table, ledger, (namespaces,)),
         agent_log=AgentLog(table),
         service=ObserverService(table=table, encoder=encoder, ledger=ledger, namespaces=namespaces),
+        peers=PeerBook(
+            node_name=settings.node_name,
+            cluster_name=settings.cluster_name,
+            prefer_ipv6=settings.prefer_ipv6,
+        ),
     )

@@ -94,6 +94,14 @@ class Settings:
             show.joined,
         ),
     ] = None
+    prefer_ipv6: Annotated[
+        bool,
+        Setting(
+            parse.switch,
+            "name nodes to relays by their IPv6 addresses where they have both",
+            show.switch,
+        ),
+    ] = False
     shutdown_grace: Annotated[
         float,
         Setting(parse.duration_s, "time that open calls have to end at shutdown", show.duration_s),
@@ -166,7 +174,7 @@ class Settings:
 GROUPS: Final = {
     "Node": ("node_name", "cluster_name", "state", "netns"),
     "Observe": ("mode", "interface", "container_socket"),
-    "Serve": ("listen_address", "socket_path", "shutdown_grace"),
+    "Serve": ("listen_address", "socket_path", "prefer_ipv6", "shutdown_grace"),
     "TLS": ("tls_cert_file", "tls_key_file", "tls_client_ca_files"),
     "Flows": ("event_buffer_capacity", "report_interval", "per_packet"),
     "Kernel": ("bpffs", "attach", "ring_bytes", "connections"),

@@ -59,7 +59,9 @@ class Node:
 
     key: ObjectKey
     addresses: tuple[Address, ...]
-    """Internal and external addresses."""
+    """Internal addresses, then external ones."""
+    hubble_port: int | None
+    """Where its server answers, if an annotation says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,8 @@ class Pod:
     key: ObjectKey
     uid: str
     """Empty where the document has none."""
+    created_s: int | None = None
+    """Since 1970; None where the document does not say."""
     labels: Mapping[str, str]
     owner: Owner | None
     node_name: str

@@ -7,6 +7,8 @@ looked at: validating manifests is the API server's business. Next: server.clust
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from policy.entries import LAST_PORT
@@ -39,8 +41,13 @@ if TYPE_CHECKING:
 INTERFACE_ANNOTATION = "leavitt.io/interface"
 """On a Pod: name of its host-side interface, for those that no route leads to."""
 
+HUBBLE_PORT_ANNOTATION = "leavitt.io/hubble-port"
+"""On a Node: TCP port of its server, where that is another one than its neighbours'."""
+
 SERVICE_LABEL = "kubernetes.io/service-name"
 NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP")
+"""In the order in which they are tried."""
+PORT_TEXT = re.compile(r"[0-9]{1,5}")
 FINISHED_PHASES = ("Succeeded", "Failed")
 CLUSTER_SCOPED = ("Namespace", "Node")
 
@@ -85,12 +92,24 @@ def _namespace(field: Field, key: ObjectKey) -> Namespace:
 
 
 def _node(field: Field, key: ObjectKey) -> Node:
-    found = [
-        each["address"].address()
+    listed = [
+        (NODE_ADDRESS_TYPES.index(kind), each["address"].address())
         for each in field["status"]["addresses"].items()
-        if each["type"].text() in NODE_ADDRESS_TYPES
+        if (kind := each["type"].text()) in NODE_ADDRESS_TYPES
     ]
-    return Node(key=key, addresses=_distinct(found))
+    found = [address for _, address in sorted(listed, key=lambda one: one[0])]
+    return Node(key=key, addresses=_distinct(found), hubble_port=_hubble_port(field))
+
+
+def _hubble_port(field: Field) -> int | None:
+    annotation = field["metadata"]["annotations"][HUBBLE_PORT_ANNOTATION]
+    text = annotation.text("")
+    if not text:
+        return None
+    port = int(text) if PORT_TEXT.fullmatch(text) else 0
+    if not 1 <= port <= LAST_PORT:
+        raise annotation.error(f"a port within 1..{LAST_PORT}")
+    return port
 
 
 def _pod(field: Field, key: ObjectKey) -> Pod:
@@ -102,6 +121,7 @@ def _pod(field: Field, key: ObjectKey) -> Pod:
     return Pod(
         key=key,
         uid=metadata["uid"].text(""),
+        created_s=_created_s(metadata["creationTimestamp"]),
         labels=metadata["labels"].string_map(),
         owner=_owner(metadata),
         node_name=spec["nodeName"].name() if addresses else spec["nodeName"].text(""),
@@ -110,6 +130,18 @@ def _pod(field: Field, key: ObjectKey) -> Pod:
         host_network=spec["hostNetwork"].truth(default=False),
         interface=metadata["annotations"][INTERFACE_ANNOTATION].text(""),
     )
+
+
+def _created_s(field: Field) -> int | None:
+    """Read a time as Kubernetes writes it; unquoted, YAML has made a datetime of it already."""
+    value = field.value
+    if value is None:
+        return None
+    try:
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(field.text())
+        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        raise field.error("a time such as 2026-11-20T18:26:44Z") from None
 
 
 def _container(field: Field, key: ObjectKey) -> Pod:

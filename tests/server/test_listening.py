@@ -56,7 +56,7 @@ async def start(node: Node, tmp_path: Path) -> AsyncIterator[Start]:
             **changes,  # type: ignore[arg-type]  # names of TLS settings
         )
         health = Health()
-        lane = await listen(settings, node.service, health)
+        lane = await listen(settings, node, health)
         lanes.append(lane)
         health.set("hubble.server.Observer", True)
         assert settings.listen_address is not None
@@ -131,6 +131,7 @@ async def test_both_addresses_reflect_and_tell_their_health(
             "grpc.reflection.v1.ServerReflection",
             "grpc.reflection.v1alpha.ServerReflection",
             "observer.Observer",
+            "peer.Peer",
         ]
         request = HealthCheckRequest(service="hubble.server.Observer")
         path = "/grpc.health.v1.Health/Check"
@@ -187,7 +188,7 @@ async def test_tls_without_an_address_is_refused(node: Node, files: Path, tmp_pa
         tls_key_file=files / "server.key",
     )
     with pytest.raises(ServerError, match="tls-cert-file is given, listen-address is missing"):
-        await listen(settings, node.service, Health())
+        await listen(settings, node, Health())
 
 
 async def test_flows_through_tls(start: Start, node: Node, files: Path) -> None:

@@ -106,7 +106,28 @@ def test_a_single_owner_need_not_say_that_it_controls() -> None:
                 "{apiVersion: v1, kind: Node, metadata: {name: lab-1}, status: {addresses: ["
                 "{type: InternalIP, address: 172.30.0.1}, {type: Hostname, address: lab-1}]}}"
             ),
-            Node(key=ObjectKey("Node", "", "lab-1"), addresses=(IPv4Address("172.30.0.1"),)),
+            Node(
+                key=ObjectKey("Node", "", "lab-1"),
+                addresses=(IPv4Address("172.30.0.1"),),
+                hubble_port=None,
+            ),
+        ),
+        (
+            (
+                "{apiVersion: v1, kind: Node, metadata: {name: lab-1, annotations: "
+                "{leavitt.io/hubble-port: '4301'}}, status: {addresses: ["
+                "{type: ExternalIP, address: 192.0.2.7}, {type: InternalIP, address: fd00::1}, "
+                "{type: InternalIP, address: 172.30.0.1}]}}"
+            ),
+            Node(
+                key=ObjectKey("Node", "", "lab-1"),
+                addresses=(
+                    IPv6Address("fd00::1"),
+                    IPv4Address("172.30.0.1"),
+                    IPv4Address("192.0.2.7"),
+                ),
+                hubble_port=4301,
+            ),
         ),
         (
             (
@@ -223,6 +244,19 @@ NAME = "Pod default/deathstar-5b7489bc84-abcde"
             "read pods.yaml: Service default/s: spec.ports[1].port: need a number within 1..65535, "
             "found 70000",
             id="port out of range",
+        ),
+        *(
+            pytest.param(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Node",
+                    "metadata": {"name": "n", "annotations": {"leavitt.io/hubble-port": port}},
+                },
+                "read pods.yaml: Node n: metadata.annotations.leavitt.io/hubble-port: need a port "
+                f"within 1..65535, found {port!r}",
+                id=f"port {port}",
+            )
+            for port in ("http", "0", "65536", "000004244", "42²")
         ),
     ],
 )

@@ -1,0 +1,193 @@
+"""The nodes of the cluster as relays know them: names, where their servers answer, TLS names.
+
+    Node objects ──► PeerBook ──► Subscription: all peers, then each change (server.peer_service)
+
+Who subscribes gets what is known then, and every change after it, in order. Nobody waits for a slow
+one: what waits for it is bounded, and beyond that its subscription is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from api.lane.address import TcpAddress, parse_address
+from api.proto.peer.peer_pb2 import TLS, ChangeNotification, ChangeNotificationType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from server.cluster.objects import Address, Node
+
+HUBBLE_PORT: Final = 4244
+"""What an address without a port means."""
+MOST_WAITING: Final = 65_536
+"""Changes that wait for one subscriber."""
+DEFAULT_CLUSTER: Final = "default"
+_TLS_DOMAIN: Final = "hubble-grpc.cilium.io"
+
+
+class Peer(NamedTuple):
+    """A node, seen from outside."""
+
+    name: str
+    """`cluster/node`, or the node's alone in cluster `default`."""
+    address: str
+    """IP address, with a port unless it is 4244; empty: it cannot be reached."""
+    server_name: str
+    """The name that its certificate carries; empty without TLS."""
+
+    def notification(self, kind: ChangeNotificationType) -> ChangeNotification:
+        """Write it as the Peer service says it."""
+        tls = TLS(server_name=self.server_name) if self.server_name else None
+        return ChangeNotification(name=self.name, address=self.address, type=kind, tls=tls)
+
+
+class OverrunError(Exception):
+    """More changes wait for a subscriber than are kept."""
+
+
+class Subscription:
+    """The changes that wait for one subscriber, from `PeerBook.subscribe`."""
+
+    def __init__(self, known: Iterable[Peer]) -> None:
+        self._wake = asyncio.Event()
+        self._first = [peer.notification(ChangeNotificationType.PEER_ADDED) for peer in known]
+        self._waiting: deque[ChangeNotification] = deque()
+        self._is_overrun = False
+        self._wake.set()
+
+    def add(self, changes: Iterable[ChangeNotification]) -> None:
+        """Take changes in; once there are too many nothing is kept at all."""
+        for change in changes:
+            if len(self._waiting) == MOST_WAITING:
+                self._is_overrun = True
+                self._waiting.clear()
+            if not self._is_overrun:
+                self._waiting.append(change)
+        self._wake.set()
+
+    async def next(self) -> list[ChangeNotification]:
+        """Wait for changes and take all that wait; the first time, all peers: maybe none.
+
+        Can be cancelled, nothing is lost then.
+
+        Raises:
+            OverrunError: There were more than `MOST_WAITING`.
+        """
+        await self._wake.wait()
+        self._wake.clear()
+        if self._is_overrun:
+            raise OverrunError
+        found = [*self._first, *self._waiting]
+        self._first = []
+        self._waiting.clear()
+        return found
+
+
+class PeerBook:
+    """Who the peers are at present, this node among them."""
+
+    def __init__(self, *, node_name: str, cluster_name: str, prefer_ipv6: bool) -> None:
+        self._node_name = node_name
+        self._cluster_name = cluster_name
+        self._prefer_ipv6 = prefer_ipv6
+        self._listens: TcpAddress | None = None
+        self._speaks_tls = False
+        self._peers: dict[str, Peer] = {}
+        self._subscriptions: set[Subscription] = set()
+
+    def listens(self, address: str, *, tls: bool) -> None:
+        """Learn at which TCP address this node's own server answers; before the first `put`.
+
+        Nodes of a cluster are set up alike: where nothing else is known of another one it is taken
+        to answer on the same port, and to speak TLS if this one does.
+        """
+        parsed = parse_address(address)
+        self._listens = parsed if isinstance(parsed, TcpAddress) else None
+        self._speaks_tls = tls
+
+    def put(self, nodes: Iterable[Node]) -> None:
+        """Let these be the nodes of the cluster, and tell all subscribers what that changes."""
+        peers = {peer.name: peer for peer in self._draw(nodes)}
+        changes = list(_changes(self._peers, peers))
+        self._peers = peers
+        if changes:
+            for subscription in self._subscriptions:
+                subscription.add(changes)
+
+    @contextmanager
+    def subscribe(self) -> Iterator[Subscription]:
+        """Follow for the length of a block."""
+        subscription = Subscription(self._peers.values())
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.remove(subscription)
+
+    def _draw(self, nodes: Iterable[Node]) -> Iterator[Peer]:
+        is_here = False
+        for node in nodes:
+            is_here |= node.key.name == self._node_name
+            address = _preferred(node.addresses, prefer_ipv6=self._prefer_ipv6)
+            port = node.hubble_port or self._own_port
+            yield self._peer(node.key.name, "" if address is None else _joined(address, port))
+        if not is_here:
+            # A node that no object describes is at least where it listens.
+            yield self._peer(self._node_name, self._own_address())
+
+    def _peer(self, node_name: str, address: str) -> Peer:
+        server_name = tls_name(node_name, self._cluster_name) if self._speaks_tls else ""
+        return Peer(peer_name(node_name, self._cluster_name), address, server_name)
+
+    @property
+    def _own_port(self) -> int:
+        return HUBBLE_PORT if self._listens is None else self._listens.port
+
+    def _own_address(self) -> str:
+        if self._listens is None:
+            return ""
+        host = ip_address(self._listens.host)
+        if host.is_unspecified:
+            # On all addresses; of those only this one is known, and it is enough for this machine.
+            host = ip_address("127.0.0.1")
+        return _joined(host, self._listens.port)
+
+
+def peer_name(node_name: str, cluster_name: str) -> str:
+    """Name a node as relays do."""
+    is_alone = cluster_name in ("", DEFAULT_CLUSTER)
+    return node_name if is_alone else f"{cluster_name}/{node_name}"
+
+
+def tls_name(node_name: str, cluster_name: str) -> str:
+    """Give the name that the certificate of a node's server carries."""
+    labels = (each.replace(".", "-") for each in (node_name, cluster_name or DEFAULT_CLUSTER))
+    return ".".join((*labels, _TLS_DOMAIN))
+
+
+def _changes(before: Mapping[str, Peer], now: Mapping[str, Peer]) -> Iterator[ChangeNotification]:
+    for name, peer in before.items():
+        if name not in now:
+            yield peer.notification(ChangeNotificationType.PEER_DELETED)
+    for name, peer in now.items():
+        if name not in before:
+            yield peer.notification(ChangeNotificationType.PEER_ADDED)
+        elif before[name] != peer:
+            yield peer.notification(ChangeNotificationType.PEER_UPDATED)
+
+
+def _preferred(addresses: Iterable[Address], *, prefer_ipv6: bool) -> Address | None:
+    """Find the first address of the preferred family, else the first at all."""
+    wanted = 6 if prefer_ipv6 else 4
+    return min(addresses, key=lambda each: each.version != wanted, default=None)
+
+
+def _joined(address: Address, port: int) -> str:
+    if port == HUBBLE_PORT:
+        return str(address)
+    return str(TcpAddress(host=str(address), port=port))
