@@ -89,20 +89,25 @@ static __always_inline u32 judge_both(struct __sk_buff *skb, struct passage *pas
 
 /*
  * Whether an ICMP error goes to the sender of a packet that belongs to a
- * connection. (To anybody else it would carry data past the policy.)
+ * connection: then it takes the way of a reply to that packet. (To anybody else
+ * it would carry data past the policy.)
  */
-static __always_inline bool speaks_of_known(struct __sk_buff *skb, const struct packet *packet)
+static __always_inline bool passes_by_inner(struct __sk_buff *skb, struct passage *passage)
 {
 	struct connection *entry;
 	struct packet inner = {};
 	struct tuple tuple = {};
 
-	if (!parse_inner(skb, packet, &inner) ||
-	    !address_equal(&inner.source, &packet->destination))
+	if (!parse_inner(skb, &passage->packet, &inner) ||
+	    !address_equal(&inner.source, &passage->packet.destination))
 		return false;
 	tuple_of(&tuple, &inner);
 	entry = connection_find(&tuple);
-	return entry && connection_goes_on(entry, &inner);
+	if (!entry || !connection_goes_on(entry, &inner))
+		return false;
+	passage->reason = TRACE_REASON_RELATED;
+	passage->to_stack = entry->origin == tuple.side && entry->flags & CONNECTION_VIA_STACK;
+	return true;
 }
 
 /* Keep what was judged; without an entry the packet goes untracked, or not at all. */
@@ -166,10 +171,8 @@ static __always_inline u32 admit(struct __sk_buff *skb, struct passage *passage)
 	if (!is_error && passes_by_connection(skb, passage, &goes_on))
 		return 0;
 	name_parties(passage);
-	if (is_error && speaks_of_known(skb, &passage->packet)) {
-		passage->reason = TRACE_REASON_RELATED;
+	if (is_error && passes_by_inner(skb, passage))
 		return 0;
-	}
 	drop = judge_both(skb, passage, !goes_on);
 	if (drop && goes_on && passage->entry)
 		connection_refuse(passage->entry);

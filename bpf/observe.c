@@ -21,11 +21,7 @@ static __always_inline bool is_answer(const struct packet *packet)
 {
 	if (packet->protocol == PROTOCOL_TCP)
 		return (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
-	if (packet->protocol == PROTOCOL_ICMP)
-		return packet->destination_port && packet->icmp_type == ICMP_ECHO_REPLY;
-	if (packet->protocol == PROTOCOL_ICMPV6)
-		return packet->icmp_type == ICMPV6_ECHO_REPLY_TYPE;
-	return false;
+	return packet->icmp_role == ICMP_ROLE_ANSWERS;
 }
 
 static __always_inline bool has_addresses(u32 drop)

@@ -34,6 +34,8 @@ struct sender {
 	__be16 destination_port;
 	__u8 protocol;
 	__u8 tcp_flags;
+	__u8 icmp_type;
+	__u8 icmp_code;
 };
 
 static __always_inline void sender_of(struct sender *sender, const struct connection_key *key,
@@ -44,19 +46,21 @@ static __always_inline void sender_of(struct sender *sender, const struct connec
 	sender->source_port = side ? key->high_port : key->low_port;
 	sender->destination_port = side ? key->low_port : key->high_port;
 	sender->protocol = key->protocol;
+	sender->icmp_type = key->icmp_talk;
+	sender->icmp_code = key->icmp_code;
+	if (key->icmp_speaker != ICMP_SPEAKER_LOW + side)
+		sender->icmp_type = icmp_answer(key->protocol == PROTOCOL_ICMPV6, key->icmp_talk);
 }
 
-/* Bytes of the header in l4; echo ids stand on the asking side's end. */
+/* Bytes of the header in l4. */
 static __always_inline u32 make_l4(__u8 *l4, const struct sender *sender)
 {
-	bool asks = sender->source_port || !sender->destination_port;
+	__be16 id = sender->source_port | sender->destination_port; /* one side has it */
 
-	switch (sender->protocol) {
-	case PROTOCOL_ICMP:
-		l4[0] = asks ? ICMP_ECHO_REQUEST : ICMP_ECHO_REPLY;
-		return sizeof(struct icmp_start);
-	case PROTOCOL_ICMPV6:
-		l4[0] = asks ? ICMPV6_ECHO_REQUEST_TYPE : ICMPV6_ECHO_REPLY_TYPE;
+	if (sender->protocol == PROTOCOL_ICMP || sender->protocol == PROTOCOL_ICMPV6) {
+		l4[0] = sender->icmp_type;
+		l4[1] = sender->icmp_code;
+		__builtin_memcpy(l4 + 4, &id, sizeof(id));
 		return sizeof(struct icmp_start);
 	}
 	__builtin_memcpy(l4, &sender->source_port, 2);

@@ -34,7 +34,8 @@ static __always_inline u64 tag_of(const struct connection_key *key)
 {
 	return ((key->low.word[0] ^ key->high.word[1]) * TAG_FACTOR_A ^
 		(key->low.word[1] ^ key->high.word[0]) * TAG_FACTOR_B ^
-		((u64)key->low_port << 48 | (u64)key->high_port << 32 | (u64)key->protocol << 8)) |
+		((u64)key->low_port << 48 | (u64)key->high_port << 32 | (u64)key->icmp_code << 24 |
+		 (u64)key->icmp_talk << 16 | (u64)key->protocol << 8 | key->icmp_speaker << 1)) |
 	       1;
 }
 
@@ -66,6 +67,11 @@ static __always_inline void tuple_of(struct tuple *tuple, const struct packet *p
 		key->high_port = packet->destination_port;
 	}
 	key->protocol = packet->protocol;
+	key->icmp_talk = packet->icmp_talk;
+	key->icmp_code = packet->icmp_code;
+	if (packet->icmp_role)
+		key->icmp_speaker =
+			ICMP_SPEAKER_LOW + (tuple->side ^ (packet->icmp_role == ICMP_ROLE_ANSWERS));
 	tuple->tag = tag_of(key);
 }
 

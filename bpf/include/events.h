@@ -148,5 +148,6 @@ _Static_assert(sizeof(struct event_trace) + EXT_BYTES + CAPTURE_BYTES == SAMPLE_
 #define FILE_CONNTRACK_H 203
 #define FILE_FORWARD_H 204
 #define FILE_NEIGHBOUR_H 205
+#define FILE_ICMP_H 206
 
 #endif

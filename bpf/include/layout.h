@@ -46,14 +46,22 @@ struct ipcache_key {
 	__u32 address[4]; /* IPv4 in the first */
 };
 
-/* One key for both directions: the smaller (address, port) first, compared as native words. */
+#define ICMP_SPEAKER_LOW 1
+#define ICMP_SPEAKER_HIGH 2
+
+/*
+ * One key for both directions: the smaller (address, port) first, compared as native words.
+ * ICMP: the id of a question is the port of who asks; see icmp.h.
+ */
 struct connection_key {
 	struct address low;
 	struct address high;
 	__be16 low_port;
 	__be16 high_port;
 	__u8 protocol;
-	__u8 pad[3];
+	__u8 icmp_talk; /* type of the question, or of what is no question */
+	__u8 icmp_code; /* of what is no question */
+	__u8 icmp_speaker; /* ICMP_SPEAKER_*: who asks or speaks, 0 if it is no ICMP */
 };
 
 /* What one end of the connection has sent. */
@@ -126,7 +134,8 @@ struct fragment_value {
 	__be16 source_port;
 	__be16 destination_port;
 	__be16 policy_port;
-	__u16 pad;
+	__u8 icmp_code; /* of what is no question */
+	__u8 pad;
 };
 
 #define SETTING_PER_PACKET 0x01

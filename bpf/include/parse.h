@@ -12,21 +12,7 @@
 #ifndef LEAVITT_PARSE_H
 #define LEAVITT_PARSE_H
 
-#include <linux/errno.h>
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <linux/if_packet.h>
-#include <linux/pkt_cls.h>
-#include <linux/stddef.h>
-
-#include "maps.h"
-
-#define DROP_AT(reason, file) ((u32)(reason) << 24 | (u32)(file) << 16 | __LINE__)
-#define DROP_AT_REASON(drop) ((drop) >> 24)
-#define DROP_AT_FILE(drop) (((drop) >> 16) & 0xff)
-#define DROP_AT_LINE(drop) ((drop) & 0xffff)
+#include "icmp.h"
 
 #define MAX_EXTENSION_HEADERS 8
 #define MIN_ETHERTYPE 0x0600 /* below it is a length: IEEE 802.3 */
@@ -34,14 +20,6 @@
 #define IPV4_MORE_FRAGMENTS 0x2000
 #define IPV6_FRAGMENT_OFFSET 0xfff8
 #define IPV6_MORE_FRAGMENTS 0x0001
-#define IPV4_MAPPED 0xffff0000ULL /* ::ffff:0:0, its second word on a little-endian machine */
-
-#define PROTOCOL_ICMP 1
-#define PROTOCOL_IGMP 2
-#define PROTOCOL_TCP 6
-#define PROTOCOL_UDP 17
-#define PROTOCOL_ICMPV6 58
-#define PROTOCOL_SCTP 132
 
 #define EXTENSION_HOP_BY_HOP 0
 #define EXTENSION_ROUTING 43
@@ -49,59 +27,9 @@
 #define EXTENSION_AUTHENTICATION 51
 #define EXTENSION_DESTINATION 60
 
-#define ICMP_ECHO_REPLY 0
-#define ICMP_UNREACHABLE 3
-#define ICMP_ECHO_REQUEST 8
-#define ICMP_TIME_EXCEEDED 11
-#define ICMP_PARAMETER_PROBLEM 12
-#define ICMPV6_UNREACHABLE 1
-#define ICMPV6_PARAMETER_PROBLEM 4
-#define ICMPV6_ECHO_REQUEST_TYPE 128
-#define ICMPV6_ECHO_REPLY_TYPE 129
-#define ICMPV6_LISTENER_FIRST 130
-#define ICMPV6_LISTENER_LAST 132
-#define ICMPV6_ROUTER_SOLICIT 133
-#define ICMPV6_ROUTER_ADVERT 134
-#define ICMPV6_NEIGHBOUR_SOLICIT 135
-#define ICMPV6_REDIRECT 137
-#define ICMPV6_LISTENER_V2 143
-
-#define TCP_FIN 0x01
-#define TCP_SYN 0x02
-#define TCP_RST 0x04
-#define TCP_ACK 0x10
-#define TCP_TOLD (TCP_FIN | TCP_SYN | TCP_RST) /* the first of each is always reported */
-
-struct packet {
-	struct address source;
-	struct address destination;
-	__be16 source_port;
-	__be16 destination_port;
-	__be16 policy_port; /* what rules look at: the destination's, ICMP: the type */
-	__u8 protocol;
-	__u8 tcp_flags;
-	__u8 ipv6;
-	__u8 ttl;
-	__u8 icmp_type;
-	__u8 icmp_error; /* speaks of another packet: the inner one */
-	__u16 l4_offset;
-	__u16 header_bytes; /* those that each segment of a GSO packet carries */
-	__u32 segments;
-	__u32 end; /* offset of what follows the packet: padding, or nothing */
-	__u64 bytes; /* on the wire */
-};
-
 struct ports {
 	__be16 source;
 	__be16 destination;
-};
-
-struct icmp_start {
-	__u8 type;
-	__u8 code;
-	__be16 checksum;
-	__be16 id;
-	__be16 sequence;
 };
 
 struct extension {
@@ -110,66 +38,6 @@ struct extension {
 	__be16 fragment;
 	__be32 fragment_id;
 };
-
-static __always_inline void ipv4_address(struct address *address, __be32 ipv4)
-{
-	address->word[0] = 0;
-	address->word[1] = (u64)ipv4 << 32 | IPV4_MAPPED;
-}
-
-static __always_inline void ipv6_address(struct address *address, const struct in6_addr *ipv6)
-{
-	__builtin_memcpy(address, ipv6, sizeof(*address));
-}
-
-static __always_inline bool address_is_ipv4(const struct address *address)
-{
-	return address->word[0] == 0 && (u32)address->word[1] == (u32)IPV4_MAPPED;
-}
-
-/* 224.0.0.0/4 */
-static __always_inline bool is_ipv4_group(const struct address *address)
-{
-	return (address->word[1] >> 32 & 0xf0) == 0xe0;
-}
-
-static __always_inline bool address_equal(const struct address *a, const struct address *b)
-{
-	return a->word[0] == b->word[0] && a->word[1] == b->word[1];
-}
-
-/* Echo ids stand on the asking side's end, so that the answer has the same connection key. */
-static __always_inline void echo_ports(struct packet *packet, u8 type, __be16 id)
-{
-	u8 request = packet->ipv6 ? ICMPV6_ECHO_REQUEST_TYPE : ICMP_ECHO_REQUEST;
-	u8 reply = packet->ipv6 ? ICMPV6_ECHO_REPLY_TYPE : ICMP_ECHO_REPLY;
-
-	if (type == request)
-		packet->source_port = id;
-	else if (type == reply)
-		packet->destination_port = id;
-}
-
-static __always_inline u32 parse_icmp(struct __sk_buff *skb, struct packet *packet)
-{
-	struct icmp_start icmp;
-
-	if (packet->l4_offset + sizeof(icmp) > packet->end ||
-	    bpf_skb_load_bytes(skb, packet->l4_offset, &icmp, sizeof(icmp)))
-		return DROP_AT(DROP_CT_TRUNCATED_HEADER, FILE_PARSE_H);
-	packet->icmp_type = icmp.type;
-	packet->policy_port = bpf_htons(icmp.type);
-	packet->header_bytes = packet->l4_offset + sizeof(icmp);
-	if (packet->ipv6)
-		packet->icmp_error =
-			icmp.type >= ICMPV6_UNREACHABLE && icmp.type <= ICMPV6_PARAMETER_PROBLEM;
-	else
-		packet->icmp_error = icmp.type == ICMP_UNREACHABLE ||
-				     icmp.type == ICMP_TIME_EXCEEDED ||
-				     icmp.type == ICMP_PARAMETER_PROBLEM;
-	echo_ports(packet, icmp.type, icmp.id);
-	return 0;
-}
 
 /* Ports stand first in TCP, UDP and SCTP alike. */
 static __always_inline u32 parse_ports(struct __sk_buff *skb, struct packet *packet, u32 bytes)
@@ -256,6 +124,7 @@ static __always_inline u32 parse_fragment(struct __sk_buff *skb, struct packet *
 		value.source_port = packet->source_port;
 		value.destination_port = packet->destination_port;
 		value.policy_port = packet->policy_port;
+		value.icmp_code = packet->icmp_code;
 		if (!drop)
 			fragments.update(&key, &value);
 		return drop;
@@ -266,6 +135,10 @@ static __always_inline u32 parse_fragment(struct __sk_buff *skb, struct packet *
 	packet->source_port = first->source_port;
 	packet->destination_port = first->destination_port;
 	packet->policy_port = first->policy_port;
+	/* an id stands on one side only; the type is what rules look at */
+	if (packet->protocol == PROTOCOL_ICMP || packet->protocol == PROTOCOL_ICMPV6)
+		icmp_belongs(packet, bpf_ntohs(first->policy_port), first->icmp_code,
+			     first->source_port | first->destination_port);
 	return 0;
 }
 
@@ -388,49 +261,6 @@ static __always_inline u32 parse(struct __sk_buff *skb, struct packet *packet)
 				   : parse_l4(skb, packet);
 	parse_size(skb, packet);
 	return drop;
-}
-
-/*
- * The packet that an ICMP error speaks of, as a packet of its own; false where
- * it cannot be told. Its ports are in the first 8 bytes that every error holds.
- * Extension headers inside an error are not followed.
- */
-static __always_inline bool parse_inner(struct __sk_buff *skb, const struct packet *outer,
-					struct packet *inner)
-{
-	u32 offset = outer->l4_offset + sizeof(struct icmp_start);
-	struct icmp_start l4; /* ports stand where type, code and checksum do */
-
-	if (outer->ipv6) {
-		struct ipv6hdr ip;
-
-		if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 6)
-			return false;
-		ipv6_address(&inner->source, &ip.saddr);
-		ipv6_address(&inner->destination, &ip.daddr);
-		inner->protocol = ip.nexthdr;
-		inner->ipv6 = 1;
-		offset += sizeof(ip);
-	} else {
-		struct iphdr ip;
-
-		if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 4 ||
-		    ip.ihl < 5)
-			return false;
-		ipv4_address(&inner->source, ip.saddr);
-		ipv4_address(&inner->destination, ip.daddr);
-		inner->protocol = ip.protocol;
-		offset += ip.ihl * 4;
-	}
-	if (offset + sizeof(l4) > outer->end || bpf_skb_load_bytes(skb, offset, &l4, sizeof(l4)))
-		return false;
-	if (inner->protocol == PROTOCOL_ICMP || inner->protocol == PROTOCOL_ICMPV6) {
-		echo_ports(inner, l4.type, l4.id);
-	} else {
-		inner->source_port = (__be16)(l4.type | l4.code << 8);
-		inner->destination_port = l4.checksum;
-	}
-	return true;
 }
 
 #endif

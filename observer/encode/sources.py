@@ -35,6 +35,7 @@ _FILES: Final[dict[int, str]] = {
     203: "conntrack.h",
     204: "forward.h",
     205: "neighbour.h",
+    206: "icmp.h",
 }
 
 

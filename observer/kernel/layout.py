@@ -54,7 +54,9 @@ CONNECTION_KEY: Final = np.dtype(
         ("low_port", ">u2"),
         ("high_port", ">u2"),
         ("protocol", "u1"),
-        ("pad", "u1", 3),
+        ("icmp_talk", "u1"),
+        ("icmp_code", "u1"),
+        ("icmp_speaker", "u1"),
     ]
 )
 """struct connection_key"""
@@ -121,7 +123,13 @@ FRAGMENT_KEY: Final = np.dtype(
 """struct fragment_key"""
 
 FRAGMENT_VALUE: Final = np.dtype(
-    [("source_port", ">u2"), ("destination_port", ">u2"), ("policy_port", ">u2"), ("pad", "u2")]
+    [
+        ("source_port", ">u2"),
+        ("destination_port", ">u2"),
+        ("policy_port", ">u2"),
+        ("icmp_code", "u1"),
+        ("pad", "u1"),
+    ]
 )
 """struct fragment_value"""
 

@@ -34,8 +34,8 @@ FLAGS: Final = (SYN, SYN, SYN, SYN | ACK, ACK, ACK, FIN | ACK, RST, RST | ACK, 0
 HOPS: Final = (64, 64, 64, 255, 255, 2, 1, 0)
 FRAGMENTS: Final = ((7, 0, True), (7, 8, True), (7, 8, False), (9, 1480, False), (7, 0, False))
 TYPES: Final = {
-    ICMP: (8, 8, 0, 3, 5, 11, 12, 13, 255),
-    ICMPV6: (128, 128, 129, 1, 2, 3, 4, 130, 131, 132, 133, 134, 135, 136, 137, 143, 200),
+    ICMP: (8, 8, 0, 3, 5, 9, 11, 12, 13, 14, 255),
+    ICMPV6: (128, 128, 129, 1, 2, 3, 4, 130, 131, 132, 133, 134, 135, 136, 137, 139, 140, 143, 200),
 }
 PROTOCOLS: Final = {
     4: (*(TCP, UDP, SCTP) * 4, *[ICMP] * 4, IGMP, ICMPV6, 47, 255),
@@ -95,6 +95,7 @@ def frames(draw: st.DrawFn, a: Party, b: Party) -> Frame:
         destination_port=draw(ports),
         flags=draw(st.sampled_from(FLAGS)),
         icmp_type=draw(st.sampled_from(TYPES.get(protocol, (0,)))),
+        icmp_code=draw(st.integers(0, 1)),
         icmp_id=draw(st.integers(0, 3)),
         payload=draw(st.binary(max_size=32)),
         ttl=draw(st.sampled_from(HOPS)),

@@ -9,6 +9,8 @@ Address = IPv4Address | IPv6Address
 
 TCP, UDP, SCTP, ICMP, ICMPV6, IGMP = 6, 17, 132, 1, 58, 2
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
+# of ICMP and ICMPv6, whose numbers do not meet: questions and what answers them
+_ANSWERS = {8: 0, 13: 14, 128: 129, 139: 140}
 
 
 def checksum(data: bytes) -> int:
@@ -36,6 +38,7 @@ class Frame:
     destination_port: int = 0
     flags: int = 0
     icmp_type: int = 0
+    icmp_code: int = 0
     icmp_id: int = 0
     payload: bytes = b""
     source_mac: bytes = b"\x02\0\0\0\0\x01"
@@ -52,7 +55,7 @@ class Frame:
     """IPv6: type of the extension header in `options`."""
 
     def reply(self, **changes: object) -> Self:
-        """The same in the other direction; echo requests become replies."""
+        """The same in the other direction; ICMP questions become answers."""
         turned = replace(
             self,
             source=self.destination,
@@ -61,7 +64,7 @@ class Frame:
             destination_port=self.source_port,
             source_mac=self.destination_mac,
             destination_mac=self.source_mac,
-            icmp_type={8: 0, 128: 129}.get(self.icmp_type, self.icmp_type),
+            icmp_type=_ANSWERS.get(self.icmp_type, self.icmp_type),
         )
         return replace(turned, **changes)  # type: ignore[arg-type]
 
@@ -85,7 +88,9 @@ class Frame:
             return self._summed(ports + struct.pack("!HH", size, 0) + self.payload, 6)
         if self.protocol == SCTP:
             return ports + bytes(8) + self.payload
-        body = struct.pack("!BBHHH", self.icmp_type, 0, 0, self.icmp_id, 1) + self.payload
+        body = (
+            struct.pack("!BBHHH", self.icmp_type, self.icmp_code, 0, self.icmp_id, 1) + self.payload
+        )
         if self.protocol == ICMPV6:
             return self._summed(body, 2)
         return body[:2] + struct.pack("!H", checksum(body)) + body[4:]

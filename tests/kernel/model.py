@@ -13,7 +13,7 @@ from policy.entries import Direction, PolicyEntry
 from policy.lookup import judge
 from tests.kernel.events import Event
 from tests.kernel.frames import ACK, FIN, ICMPV6, IGMP, RST, SYN, Address
-from tests.kernel.reading import Packet, Refused, read, read_inner
+from tests.kernel.reading import Packet, Refused, Talk, read, read_inner
 
 OK, SHOT, REDIRECT = 0, 2, 7
 SPOOFED, NO_RULE, NO_FIRST, NOT_FOR_PODS, BY_RULE = 132, 133, 175, 176, 181
@@ -25,6 +25,7 @@ ROUTER_ADVERT, SOLICIT, REDIRECT_MESSAGE = 134, 135, 137
 DISCOVERY = range(133, 138)
 
 End = tuple[Address, int]
+Key = tuple[frozenset[End], int, Talk | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ class Model:
         self._places = {address: place for place in places for address in place.addresses}
         self._identities = identities
         self._ports: dict[tuple[Address, Address, int, int], Packet] = {}
-        self._connections: dict[tuple[frozenset[End], int], Connection] = {}
+        self._connections: dict[Key, Connection] = {}
         self._events: list[str] = []
 
     def from_endpoint(self, place: Place, frame: bytes) -> Outcome:
@@ -110,11 +111,18 @@ class Model:
         reason = self._admit(packet, place, to, via_stack=False)
         if reason is None:
             return Outcome(events=tuple(self._events), action=SHOT, counter="dropped")
-        connection = self._connections.get(_key(packet))
-        back = bool(connection and connection.via_stack and reason == "reply")
-        if to is None or back or packet.ttl <= 1:
+        if to is None or self._goes_back(packet, reason) or packet.ttl <= 1:
             return self._pass("to_stack", OK, f"to-stack {reason} of {place.endpoint_id}")
         return self._pass("to_endpoint", REDIRECT, f"to-endpoint {reason} of {to.endpoint_id}")
+
+    def _goes_back(self, packet: Packet, reason: str) -> bool:
+        """Whether it answers what came from the stack, itself or as an error."""
+        asked = read_inner(packet) if reason == "related" else packet
+        connection = self._connections.get(_key(asked)) if asked else None
+        if connection is None or not connection.via_stack or asked is None:
+            return False
+        from_origin = connection.origin == (asked.source, asked.source_port)
+        return from_origin if reason == "related" else not from_origin
 
     def to_endpoint(self, place: Place, frame: bytes) -> Outcome:
         """Say what must happen to a frame that the stack sends to the endpoint."""
@@ -154,6 +162,7 @@ class Model:
             source_port=first.source_port,
             destination_port=first.destination_port,
             policy_port=first.policy_port,
+            talk=first.talk,
         )
 
     def parts(self) -> Iterable[tuple[Address, Address, int, int]]:
@@ -259,9 +268,9 @@ class Model:
         return True
 
 
-def _key(packet: Packet) -> tuple[frozenset[End], int]:
+def _key(packet: Packet) -> Key:
     ends = (packet.source, packet.source_port), (packet.destination, packet.destination_port)
-    return frozenset(ends), packet.protocol
+    return frozenset(ends), packet.protocol, packet.talk
 
 
 def _is_of_the_link(address: Address) -> bool:

@@ -1,4 +1,4 @@
-"""A packet read slowly and by the book: the oracle of what bpf/include/parse.h makes of it.
+"""A packet read slowly, by the book: the oracle of what bpf/include/parse.h and icmp.h make of it.
 
 It imports nothing of the product. In: a frame. Out: what it says, or Refused with the reason that
 its drop must name. Ports of later fragments are not here: they stand in the first one.
@@ -16,7 +16,14 @@ EXTENSIONS = {HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, OPTIONS}
 MOST_EXTENSIONS = 8
 HEADER_BYTES = {TCP: 20, UDP: 8, SCTP: 12, ICMP: 8, ICMPV6: 8, IGMP: 0}
 ERRORS = {ICMP: {3, 11, 12}, ICMPV6: {1, 2, 3, 4}}
-ECHO = {ICMP: (8, 0), ICMPV6: (128, 129)}
+ANSWERS = {
+    ICMP: {8: 0, 13: 14, 15: 16, 17: 18, 42: 43},
+    ICMPV6: {128: 129, 139: 140, 160: 161},
+}
+"""Type of a question → type of what answers it."""
+
+Talk = tuple[int, int, Address]
+"""Of ICMP: type of the question, 0 and who asks; for what is no question type, code and sender."""
 
 
 class Refused(Exception):  # noqa: N818 # an outcome, not an error
@@ -48,6 +55,8 @@ class Packet:
     policy_port: int = 0
     flags: int = 0
     icmp_type: int = 0
+    talk: Talk | None = None
+    """None: it is no ICMP."""
 
     @property
     def is_error(self) -> bool:
@@ -136,15 +145,9 @@ def _transport(packet: Packet) -> Packet:
         raise Refused(TRUNCATED)
     if protocol == IGMP:
         return packet
-    if protocol in ECHO:
-        source, destination = _echo_ports(protocol, data)
-        return replace(
-            packet,
-            icmp_type=data[0],
-            policy_port=data[0],
-            source_port=source,
-            destination_port=destination,
-        )
+    if protocol in ANSWERS:
+        found = _with_talk(packet, protocol, data)
+        return replace(found, icmp_type=data[0], policy_port=data[0])
     source, destination = struct.unpack_from("!HH", data)
     return replace(
         packet,
@@ -155,11 +158,17 @@ def _transport(packet: Packet) -> Packet:
     )
 
 
-def _echo_ports(protocol: int, data: bytes) -> tuple[int, int]:
-    """The id stands on the side of who asks."""
-    (number,) = struct.unpack_from("!H", data, 4)
-    request, reply = ECHO[protocol]
-    return (number if data[0] == request else 0, number if data[0] == reply else 0)
+def _with_talk(packet: Packet, protocol: int, data: bytes) -> Packet:
+    """Say what the message belongs to. An id stands on the side of who asks."""
+    kind, code, number = struct.unpack_from("!BBxxH", data)
+    answers = ANSWERS[protocol]
+    if kind in answers:
+        return replace(packet, talk=(kind, 0, packet.source), source_port=number)
+    for question, answer in answers.items():
+        if kind == answer:
+            talk = (question, 0, packet.destination)
+            return replace(packet, talk=talk, destination_port=number)
+    return replace(packet, talk=(kind, code, packet.source))
 
 
 def read_inner(packet: Packet) -> Packet | None:
@@ -175,13 +184,16 @@ def read_inner(packet: Packet) -> Packet | None:
     else:
         protocol, source, destination = data[6], data[8:24], data[24:40]
     address = IPv4Address if is_ipv4 else IPv6Address
-    ports = _echo_ports(protocol, l4) if protocol in ECHO else struct.unpack_from("!HH", l4)
-    return Packet(
+    inner = Packet(
         source=address(source),
         destination=address(destination),
         protocol=protocol,
         ttl=0,
         l4=l4,
-        source_port=ports[0],
-        destination_port=ports[1],
     )
+    if protocol in ANSWERS:
+        # of the other family: no connection can have it
+        is_known = protocol == (ICMP if is_ipv4 else ICMPV6)
+        return _with_talk(inner, protocol, l4) if is_known else inner
+    ports = struct.unpack_from("!HH", l4)
+    return replace(inner, source_port=ports[0], destination_port=ports[1])

@@ -154,6 +154,7 @@ def test_the_sweep_puts_headers_together(bed: Bed, protocol: int, version: int) 
     assert event.packet[12:14] == whole[12:14]
     if protocol == ICMP:
         assert event.packet[at : at + 2] == b"\x08\0"
+        assert event.packet[at + 4 : at + 6] == whole[at + 4 : at + 6]
     else:
         assert event.packet[at : at + 4] == whole[at : at + 4]
 
