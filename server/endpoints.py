@@ -20,7 +20,7 @@ from server.interfaces import Interfaces
 from server.maps import MapWriter
 from server.mirror import REFUSALS
 from server.pace import Pace
-from server.placement import place_all
+from server.placement import Placement
 from server.problems import Problems
 from server.view import Viewer
 
@@ -77,6 +77,7 @@ class EndpointManager:
         self._book = BookWriter(book, self.problems, linger_s=linger_s)
         self._events = events or AgentEvents(NoLog())
         self._maps = None if datapath is None else MapWriter(datapath, self.problems, self._events)
+        self._placement = Placement({} if datapath is None else datapath.endpoint_interfaces())
         self._observed = observed
         self._source = interfaces
         self._picture = NO_INTERFACES
@@ -106,6 +107,8 @@ class EndpointManager:
         """Do one round; can be cancelled between any two writes, the next round goes on."""
         pace = Pace()
         picture = await self._look()
+        if self._maps is not None:
+            self._viewer.inherit(await self._maps.take_over())
         try:
             view = await self._viewer.draw(self._state, picture.addresses, pace)
         except ValueError as error:
@@ -118,7 +121,7 @@ class EndpointManager:
         names = {link.index: link.name for link in picture.links.values()}
         await self._book.put(view, enforcement, names, pace)
         if self._maps is not None:
-            placed = place_all(view.local, picture, enforcement, self.problems)
+            placed = self._placement.place(view.local, picture, enforcement, self.problems)
             await self._maps.write(view, placed, pace)
         self._tell_policies()
         if self._observed is not None:

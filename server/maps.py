@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from observer.entities import address_bytes, address_text
 from server.agent_events import AgentEvents, NoLog
+from server.claims import Left
 from server.mirror import REFUSALS, Mirror, one_by_one
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ class EndpointMaps(Protocol):
     @property
     def endpoint_ids(self) -> frozenset[int]:
         """Endpoints that the maps hold, those of an earlier process included."""
+
+    def endpoint_addresses(self) -> Mapping[bytes, int]:
+        """Give the endpoint of each address (16 bytes), those of an earlier process included."""
+
+    def endpoint_interfaces(self) -> Mapping[int, int]:
+        """Give the endpoint behind each interface, those of an earlier process included."""
 
     def upsert_endpoint(self, entry: EndpointEntry) -> None:
         """Add an endpoint, or change it to this."""
@@ -78,6 +85,7 @@ class MapWriter:
         self._events = events or AgentEvents(NoLog())
         self._problems = problems
         self._is_taken_over = False
+        self._addresses_left = maps.endpoint_addresses()
         self._identities: Mirror[bytes, int] = Mirror(
             "address",
             put=self._put_identities,
@@ -114,8 +122,6 @@ class MapWriter:
     ) -> None:
         """Bring the maps and links to what the view says."""
         self._events.see(view)
-        if not self._is_taken_over:
-            await self._take_over()
         await self._links.drop_rest(_links_of(placed), pace)
         # the new ones first: an address or an interface may pass from an old one to them
         await self._endpoints.put_all(placed, pace)
@@ -126,12 +132,17 @@ class MapWriter:
         written = {i: each for i, each in placed.items() if self._endpoints.holds(i, each)}
         await self._links.put_all(_links_of(written), pace)
 
-    async def _take_over(self) -> None:
+    async def take_over(self) -> Left:
         """Learn which identities an earlier process left: who is gone by now must not keep his.
 
-        In a thread, since it goes through them all. If it fails the next round tries again; what
-        is wanted is written meanwhile.
+        Call it at the begin of each round. In a thread, since it goes through them all. If it fails
+        the next round tries again; what is wanted is written meanwhile.
         """
+        if not self._is_taken_over:
+            await self._read_identities()
+        return Left(endpoints=self._addresses_left, identities=self._identities.held)
+
+    async def _read_identities(self) -> None:
         try:
             hosts, networks = await asyncio.to_thread(_left_by, self._maps)
         except REFUSALS as error:

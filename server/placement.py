@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING
 
 from observer.kernel.datapath import EndpointEntry
 from policy.entries import Direction
+from server.claims import is_same, precedence
 from server.cluster.read import INTERFACE_ANNOTATION
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from policy.entries import PolicyEntry
+    from server.cluster.objects import ObjectKey, Pod
     from server.enforcement import Enforcement
     from server.interfaces import Interfaces, Link
     from server.problems import Problems
@@ -34,28 +38,67 @@ class PlacedEndpoint:
     policy: tuple[PolicyEntry, ...]
 
 
-def place_all(
-    local: tuple[LocalPod, ...],
-    interfaces: Interfaces,
-    enforcement: Enforcement,
-    problems: Problems,
-) -> dict[int, PlacedEndpoint]:
-    """Give the endpoints of all pods that can be placed, by id; the others are problems."""
-    placed: dict[int, PlacedEndpoint] = {}
-    taken: dict[int, LocalPod] = {}
-    for pod in sorted(local, key=lambda each: each.pod.key):
-        try:
-            link = find_link(pod, interfaces)
-            entry = _entry(pod, link, _pod_mac(pod, link, interfaces), enforcement)
+class Placement:
+    """Places pods round by round; an interface stays with who has it, as an address does."""
+
+    def __init__(self, left: Mapping[int, int]) -> None:
+        """Take which endpoint an earlier process left behind which interface, by index."""
+        self._left: Mapping[int, int] | None = left
+        """None from the first round on."""
+        self._links: dict[ObjectKey, tuple[Pod, Link]] = {}
+        """Where each pod was found last."""
+
+    def place(
+        self,
+        local: tuple[LocalPod, ...],
+        interfaces: Interfaces,
+        enforcement: Enforcement,
+        problems: Problems,
+    ) -> dict[int, PlacedEndpoint]:
+        """Give the endpoints of all pods that can be placed, by id; the others are problems."""
+        found: list[tuple[LocalPod, Link]] = []
+        known, self._links = self._links, {}
+        for pod in local:
+            try:
+                found.append((pod, find_link(pod, interfaces)))
+            except PlacementError as error:
+                gone = _gone(known.get(pod.pod.key), interfaces)
+                problems.meet(str(pod.pod.key), f"not connected: {gone}{error}")
+                if gone:
+                    self._links[pod.pod.key] = known[pod.pod.key]
+        found.sort(
+            key=lambda each: (not self._had(each[0], each[1], known), precedence(each[0].pod))
+        )
+        placed: dict[int, PlacedEndpoint] = {}
+        taken: dict[int, LocalPod] = {}
+        for pod, link in found:
             other = taken.setdefault(link.index, pod)
-            if other is not pod:
-                raise PlacementError(f"interface {link.name} leads to {other.pod.key} already")
-        except PlacementError as error:
-            problems.meet(str(pod.pod.key), f"not connected: {error}")
-        else:
-            policy = enforcement.entries[pod.identity]
-            placed[pod.endpoint_id] = PlacedEndpoint(entry=entry, policy=policy)
-    return placed
+            try:
+                if other is not pod:
+                    raise PlacementError(f"interface {link.name} leads to {other.pod.key} already")
+                self._links[pod.pod.key] = pod.pod, link
+                entry = _entry(pod, link, _pod_mac(pod, link, interfaces), enforcement)
+            except PlacementError as error:
+                problems.meet(str(pod.pod.key), f"not connected: {error}")
+            else:
+                policy = enforcement.entries[pod.identity]
+                placed[pod.endpoint_id] = PlacedEndpoint(entry=entry, policy=policy)
+        self._left = None
+        return placed
+
+    def _had(self, pod: LocalPod, link: Link, known: Mapping[ObjectKey, tuple[Pod, Link]]) -> bool:
+        """Tell whether the pod was behind this interface a moment ago, or before this process."""
+        if self._left is not None:
+            return self._left.get(link.index) == pod.endpoint_id
+        before = known.get(pod.pod.key)
+        return before is not None and is_same(before[0], pod.pod) and before[1].index == link.index
+
+
+def _gone(before: tuple[Pod, Link] | None, interfaces: Interfaces) -> str:
+    """Name the interface that was the pod's and is there no more; empty if that is not so."""
+    if before is None or before[1].index in interfaces.links:
+        return ""
+    return f"its interface {before[1].name} is gone; "
 
 
 def find_link(pod: LocalPod, interfaces: Interfaces) -> Link:

@@ -1,8 +1,8 @@
 """What the cluster looks like from one node: who is at which address, and which pods are its own.
 
 In: the cluster's state and the node's own addresses. Out: `NodeView`, plain mappings that the
-address book and the datapath's maps should equal. Nothing is written here; an address that two
-claim goes to one of them, always the same, and is named as a problem. Next: server.endpoints.
+address book and the datapath's maps should equal. Nothing is written here. Who has an address that
+several claim is settled in server.claims. Next: server.endpoints.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from observer.entities import (
     Endpoint,
     Service,
     address_bytes,
-    address_text,
     reserved_labels,
 )
 from policy.labels import security_labels
 from policy.selectors import Subject
+from server.claims import Claimants, Claims, Left
 from server.identities import EndpointIds, assign_identities, identity_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from server.cluster.objects import Address, ObjectKey, Pod
     from server.cluster.state import ClusterState
@@ -66,7 +66,7 @@ class NodeView:
     services: Mapping[ServiceAddress, Service]
     local: tuple[LocalPod, ...]
     conflicts: Mapping[str, str]
-    """Pods whose addresses are not theirs alone → why."""
+    """Pods and nodes that claim what is another's → why they do not have it."""
 
 
 class _Labelled(NamedTuple):
@@ -89,11 +89,16 @@ class Viewer:
         self._node_name = node_name
         self._cluster_name = cluster_name
         self._drawn: tuple[int, frozenset[Address], NodeView] | None = None
+        self._claims = Claims()
         self._endpoint_ids = EndpointIds()
         self._labelled: dict[ObjectKey, _Labelled] = {}
         self._samples: dict[LabelSet, Pod] = {}
         self._numbers: dict[LabelSet, int] = {}
         self._endpoints: dict[ObjectKey, Endpoint] = {}
+
+    def inherit(self, left: Left) -> None:
+        """Learn who had which address before this process; before the first view."""
+        self._claims.inherit(left)
 
     async def draw(
         self, state: ClusterState, own_addresses: frozenset[Address], pace: Pace
@@ -113,17 +118,17 @@ class Viewer:
         return view
 
     async def _draw(
-        self, state: ClusterState, pods: list[Pod], own_addresses: Iterable[Address], pace: Pace
+        self, state: ClusterState, pods: list[Pod], own_addresses: frozenset[Address], pace: Pace
     ) -> NodeView:
         here = [pod for pod in pods if pod.node_name == self._node_name]
         ids = self._endpoint_ids.assign(here)
         await self._label(state, pods, pace)
         if self._samples.keys() != self._numbers.keys():
             self._numbers = assign_identities(self._samples)
-        conflicts: dict[str, str] = {}
-        endpoints = self._nodes(state, own_addresses)
-        owners = await self._owners(pods, endpoints, conflicts, pace)
-        endpoints |= await self._inhabitants(state, owners, ids, pace)
+        claimants = self._claimants(state, pods, own_addresses, ids)
+        settled = await self._claims.settle(claimants, pace)
+        endpoints = self._nodes(claimants)
+        endpoints |= await self._inhabitants(state, settled.owners, ids, pace)
         addresses: dict[bytes, int] = {}
         async for part in pace.slices(endpoints.items()):
             addresses |= {address: endpoint.identity for address, endpoint in part}
@@ -136,8 +141,8 @@ class Viewer:
                 for labels, pod in self._samples.items()
             },
             services=_services(state),
-            local=self._local(here, owners, ids),
-            conflicts=conflicts,
+            local=self._local(here, settled.owners, ids),
+            conflicts=settled.conflicts,
         )
 
     async def _label(self, state: ClusterState, pods: list[Pod], pace: Pace) -> None:
@@ -160,38 +165,34 @@ class Viewer:
                 self._labelled[pod.key] = known
                 self._samples[known.labels] = pod
 
-    def _nodes(
-        self, state: ClusterState, own_addresses: Iterable[Address]
-    ) -> dict[bytes, Endpoint]:
+    def _claimants(
+        self,
+        state: ClusterState,
+        pods: list[Pod],
+        own_addresses: frozenset[Address],
+        ids: Mapping[ObjectKey, int],
+    ) -> Claimants:
+        return Claimants(
+            pods=pods,
+            addresses=lambda pod: self._labelled[pod.key].addresses,
+            nodes={
+                address_bytes(address): node.key
+                for node in state.nodes.values()
+                for address in node.addresses
+            },
+            host=frozenset(map(address_bytes, own_addresses)),
+            endpoint_id=lambda pod: ids.get(pod.key, 0),
+            identity=lambda pod: self._numbers[self._labelled[pod.key].labels],
+        )
+
+    def _nodes(self, claimants: Claimants) -> dict[bytes, Endpoint]:
         """Say who is at the nodes' addresses: this node is the host, the others are remote."""
         host, remote = self._reserved(HOST_IDENTITY), self._reserved(REMOTE_NODE_IDENTITY)
         found = {
-            address_bytes(address): host if node.key.name == self._node_name else remote
-            for node in state.nodes.values()
-            for address in node.addresses
+            address: host if node.name == self._node_name else remote
+            for address, node in claimants.nodes.items()
         }
-        return found | {address_bytes(address): host for address in own_addresses}
-
-    async def _owners(
-        self,
-        pods: list[Pod],
-        nodes: Mapping[bytes, Endpoint],
-        conflicts: dict[str, str],
-        pace: Pace,
-    ) -> dict[bytes, Pod]:
-        """Find whose each address is: of two pods that claim it, the one that is first by name."""
-        owners: dict[bytes, Pod] = {}
-        async for part in pace.slices(pods):
-            for pod in part:
-                for address in self._labelled[pod.key].addresses:
-                    if address in nodes:
-                        reason = f"its address is a node's: {address_text(address)}"
-                        conflicts[str(pod.key)] = reason
-                    elif address in owners:
-                        _settle(address, pod, owners, conflicts)
-                    else:
-                        owners[address] = pod
-        return owners
+        return found | dict.fromkeys(claimants.host, host)
 
     async def _inhabitants(
         self,
@@ -255,14 +256,6 @@ class Viewer:
                     )
                 )
         return tuple(found)
-
-
-def _settle(address: bytes, pod: Pod, owners: dict[bytes, Pod], conflicts: dict[str, str]) -> None:
-    """Decide which of two pods an address belongs to."""
-    first, second = sorted((pod, owners[address]), key=lambda each: each.key)
-    owners[address] = first
-    reason = f"its address is already that of {first.key}: {address_text(address)}"
-    conflicts[str(second.key)] = reason
 
 
 def _services(state: ClusterState) -> dict[ServiceAddress, Service]:

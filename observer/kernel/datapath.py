@@ -173,6 +173,14 @@ class Datapath:
         """Endpoints that the maps hold, those of an earlier process included."""
         return self._endpoints.ids()
 
+    def endpoint_addresses(self) -> dict[bytes, int]:
+        """Give the endpoint of each address (16 bytes), those of an earlier process included."""
+        return self._endpoints.addresses()
+
+    def endpoint_interfaces(self) -> dict[int, int]:
+        """Give the endpoint behind each interface, those of an earlier process included."""
+        return self._endpoints.interfaces()
+
     def upsert_endpoint(self, entry: EndpointEntry) -> None:
         """Add an endpoint, or change it to this."""
         self._endpoints.put(entry)

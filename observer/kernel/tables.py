@@ -127,6 +127,19 @@ class EndpointTable:
         """Endpoints that the maps hold, those of an earlier process included."""
         return frozenset(self._keys)
 
+    def addresses(self) -> dict[bytes, int]:
+        """Give the endpoint of each address of 16 bytes."""
+        return {key: i for i, keys in self._keys.items() for key in keys if len(key) == 16}
+
+    def interfaces(self) -> dict[int, int]:
+        """Give the endpoint behind each interface, by its index."""
+        return {
+            int.from_bytes(key, sys.byteorder): i
+            for i, keys in self._keys.items()
+            for key in keys
+            if len(key) == 4
+        }
+
     def put(self, entry: EndpointEntry) -> None:
         """Add an endpoint, or change it to this.
 

@@ -248,6 +248,13 @@ def test_another_layout_takes_over_all_there_is(older_bed: Bed) -> None:
     assert bed.datapath._pins.root != old_root
     assert not old_root.exists()
     assert bed.datapath.endpoint_ids == {bed.a.endpoint_id, bed.b.endpoint_id}
+    pods = (bed.a, bed.b)
+    assert bed.datapath.endpoint_interfaces() == {pod.ifindex: pod.endpoint_id for pod in pods}
+    assert bed.datapath.endpoint_addresses() == {
+        layout.address_bytes(address): pod.endpoint_id
+        for pod in pods
+        for address in (pod.ipv4, pod.ipv6)
+    }
     assert bed.datapath.attached() == {bed.a.ifindex, bed.b.ifindex}
     assert len(bed.datapath.networks()) == 8
     after = bed.datapath.counters()

@@ -45,6 +45,17 @@ class FakeMaps:
     def endpoint_ids(self) -> frozenset[int]:
         return frozenset(self.endpoints)
 
+    def endpoint_addresses(self) -> dict[bytes, int]:
+        return {
+            address_bytes(address): i
+            for i, entry in self.endpoints.items()
+            for address in (entry.ipv4, entry.ipv6)
+            if address is not None
+        }
+
+    def endpoint_interfaces(self) -> dict[int, int]:
+        return {entry.ifindex: i for i, entry in self.endpoints.items()}
+
     def upsert_endpoint(self, entry: EndpointEntry) -> None:
         self._call("upsert_endpoint")
         self.endpoints[entry.endpoint_id] = entry
@@ -536,7 +547,10 @@ async def test_what_cannot_be_removed_is_tried_again(world: World) -> None:
     world.interfaces.show(tiefighter="10.244.1.3")
     world.apply(XWING, ChangeKind.DELETED)
     assert sorted(await world.reconcile()) == [
-        "Pod default/deathstar: not connected: no route to 10.244.1.2 alone",
+        (
+            "Pod default/deathstar: not connected: its interface lxc-deathstar is gone; "
+            "no route to 10.244.1.2 alone"
+        ),
         "address 10.244.2.4: remove: remove_identity: refused",
         "interface 10: remove: detach: refused",
     ]
@@ -555,24 +569,66 @@ async def test_interfaces_that_cannot_be_read_leave_things_as_they_are(world: Wo
     assert world.maps.links == {10, 11}
 
 
-async def test_an_address_claimed_twice_goes_to_the_first_by_name(world: World) -> None:
-    world.apply(TIEFIGHTER)
+async def test_who_has_an_address_keeps_it(world: World) -> None:
+    await galaxy(world)
+    had = world.entry("tiefighter"), world.identity("10.244.1.3")
+    world.maps.calls.clear()
     world.apply(pod("awing", "10.244.1.3", org="alliance"))
-    world.apply(NODES)
     world.apply(pod("spy", "172.30.0.2", node="lab-2"))
-    world.interfaces.show(awing="10.244.1.3")
     problems = [
+        "Pod default/awing: its address is already that of Pod default/tiefighter: 10.244.1.3",
         "Pod default/spy: its address is a node's: 172.30.0.2",
-        ("Pod default/tiefighter: its address is already that of Pod default/awing: 10.244.1.3"),
     ]
     assert sorted(await world.reconcile()) == problems
     assert sorted(await world.reconcile()) == problems  # nothing changed, nothing is over
-    assert world.endpoint_at("10.244.1.3").pod_name == "awing"
-    assert world.identity("172.30.0.2") == 6
-    assert len(world.maps.endpoints) == 1
-    world.apply(pod("awing", "10.244.1.3", org="alliance"), ChangeKind.DELETED)
-    assert await world.reconcile() == (problems[0],)
     assert world.endpoint_at("10.244.1.3").pod_name == "tiefighter"
+    assert (world.entry("tiefighter"), world.identity("10.244.1.3")) == had
+    assert world.identity("172.30.0.2") == 6
+    assert world.maps.calls == []
+    world.apply(TIEFIGHTER, ChangeKind.DELETED)
+    assert await world.reconcile() == (problems[1],)
+    assert world.endpoint_at("10.244.1.3").pod_name == "awing"
+    assert world.entry("tiefighter").identity != had[0].identity
+
+
+async def test_who_has_an_address_keeps_it_over_a_restart(world: World) -> None:
+    await galaxy(world)
+    world.apply(pod("awing", "10.244.1.3", org="alliance"))
+    world.apply(pod("awing-2", "10.244.2.4", org="rebels"))
+    await world.reconcile()
+    had = world.entry("tiefighter"), world.identity("10.244.2.4")
+    after = World(world.maps)
+    for name, address in (("awing", "10.244.1.3"), ("awing-2", "10.244.2.4")):
+        after.apply(pod(name, address, org={"awing": "alliance", "awing-2": "rebels"}[name]))
+    for text in (NODES, NAMESPACE, DEATHSTAR, TIEFIGHTER, XWING):
+        after.apply(text)
+    after.interfaces.now = world.interfaces.now
+    assert len(await after.reconcile()) == 2
+    assert after.endpoint_at("10.244.1.3").pod_name == "tiefighter"
+    assert after.endpoint_at("10.244.2.4").pod_name == "xwing"
+    assert (after.entry("tiefighter"), after.identity("10.244.2.4")) == had
+
+
+async def test_who_has_an_interface_keeps_it(world: World) -> None:
+    await galaxy(world)
+    document = yaml.safe_load(pod("awing", "10.244.1.9"))
+    document["metadata"]["annotations"] = {"leavitt.io/interface": "lxc-tiefighter"}
+    problem = (
+        "Pod default/awing: not connected: interface lxc-tiefighter leads to "
+        "Pod default/tiefighter already"
+    )
+    had = world.entry("tiefighter")
+    world.apply(yaml.safe_dump(document))
+    assert await world.reconcile() == (problem,)
+    after = World(world.maps)
+    for text in (yaml.safe_dump(document), NODES, NAMESPACE, DEATHSTAR, TIEFIGHTER, XWING):
+        after.apply(text)
+    after.interfaces.now = world.interfaces.now
+    assert await after.reconcile() == (problem,)
+    assert after.entry("tiefighter") == had
+    after.apply(TIEFIGHTER, ChangeKind.DELETED)
+    assert not await after.reconcile()
+    assert after.entry("tiefighter").ipv4 == ip_address("10.244.1.9")
 
 
 async def test_two_pods_cannot_share_an_interface(world: World) -> None:

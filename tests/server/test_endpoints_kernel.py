@@ -2,7 +2,8 @@
 
 import errno
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import yaml
@@ -66,6 +67,7 @@ class Reconciled:
 
     def __init__(self, datapath: Datapath, interfaces: NodeInterfaces) -> None:
         self.state = ClusterState()
+        self.interfaces = interfaces
         self.manager = EndpointManager(
             node_name="lab-1",
             cluster_name="default",
@@ -92,14 +94,14 @@ async def reconciled(node: WiredNode, datapath: Datapath) -> AsyncIterator[Recon
     interfaces.close()
 
 
-def lands(node: WiredNode, name: str) -> bool:
+def lands(node: WiredNode, name: str, port: int = 80) -> bool:
     """Whether a TCP connection from the pod to the deathstar comes about within a second."""
     with node.socket("deathstar") as listener, node.socket(name) as client:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("10.244.1.2", 80))
+        listener.bind(("10.244.1.2", port))
         listener.listen()
         client.settimeout(1.0)
-        found = client.connect_ex(("10.244.1.2", 80))
+        found = client.connect_ex(("10.244.1.2", port))
         assert found in (0, errno.EAGAIN, errno.ETIMEDOUT)
         return found == 0
 
@@ -126,10 +128,61 @@ async def test_a_pod_whose_interface_vanishes_is_let_go(
     assert not await reconciled.apply(*(pod(name) for name in PODS))
     node.remove_pod("xwing")
     assert await reconciled.apply() == (
-        "Pod default/xwing: not connected: no route to 10.244.1.4 alone",
+        (
+            "Pod default/xwing: not connected: its interface lxc-xwing is gone; "
+            "no route to 10.244.1.4 alone"
+        ),
     )
     assert len(datapath.attached()) == len(datapath.endpoint_ids) == 2
     node.add_pod("xwing", "10.244.1.4")
     assert not await reconciled.apply()
     assert len(datapath.attached()) == 3
     assert lands(node, "xwing")
+
+
+@contextmanager
+def talking(
+    node: WiredNode, client: str, server: str, address: str
+) -> Iterator[Callable[[], None]]:
+    """Have a connection between two pods; what is given sends a message there and back."""
+    with node.socket(server) as listener, node.socket(client) as asking:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, 81))
+        listener.listen()
+        asking.settimeout(20.0)
+        asking.connect((address, 81))
+        answering, _ = listener.accept()
+        with answering:
+            answering.settimeout(20.0)
+
+            def exchange() -> None:
+                asking.sendall(b"ping")
+                answering.sendall(answering.recv(4))
+                assert asking.recv(4) == b"ping"
+
+            yield exchange
+
+
+async def test_who_comes_later_with_the_same_address_takes_nothing(
+    node: WiredNode, datapath: Datapath, reconciled: Reconciled
+) -> None:
+    claim = yaml.safe_load(pod("tiefighter"))
+    claim["metadata"] |= {"name": "dup", "labels": {"org": "alliance"}}
+    dup = yaml.safe_dump(claim)
+    problem = "Pod default/dup: its address is already that of Pod default/tiefighter: 10.244.1.3"
+    assert not await reconciled.apply(*(pod(name) for name in PODS), POLICY.replace("80", "81"))
+    before = datapath.counters()["drop_invalid_source_ip"]
+    with talking(node, "tiefighter", "deathstar", "10.244.1.2") as exchange:
+        exchange()
+        assert await reconciled.apply(dup) == (problem,)
+        exchange()
+        # another process, which has never seen who was first
+        anew = Reconciled(datapath, reconciled.interfaces)
+        assert await anew.apply(dup, *(pod(name) for name in PODS), POLICY.replace("80", "81")) == (
+            problem,
+        )
+        exchange()
+        assert not await anew.apply(dup, kind=ChangeKind.DELETED)
+        exchange()
+    assert lands(node, "tiefighter", 81)
+    assert datapath.counters()["drop_invalid_source_ip"] == before

@@ -41,6 +41,12 @@ class FakeMaps:
 
     endpoint_ids: frozenset[int] = frozenset()
 
+    def endpoint_addresses(self) -> dict[bytes, int]:
+        return {}
+
+    def endpoint_interfaces(self) -> dict[int, int]:
+        return {}
+
     def attached(self) -> frozenset[int]:
         return frozenset()
 
@@ -88,9 +94,14 @@ def as_networks(addresses: Mapping[str, int]) -> dict[Network, int]:
     return {ip_network(text): identity for text, identity in addresses.items()}
 
 
+async def one_round(writer: MapWriter, wanted: Mapping[str, int]) -> None:
+    await writer.take_over()
+    await writer.write(view_of(wanted), {}, Pace())
+
+
 async def test_the_first_round_leaves_what_is_wanted_and_writes_what_differs() -> None:
     maps, problems = FakeMaps(LEFT), Problems()
-    await MapWriter(maps, problems).write(view_of(WANTED), {}, Pace())
+    await one_round(MapWriter(maps, problems), WANTED)
     problems.end_round()
     assert not problems.present
     assert maps.identities == as_networks(WANTED)
@@ -99,15 +110,15 @@ async def test_the_first_round_leaves_what_is_wanted_and_writes_what_differs() -
 
 async def test_a_map_that_cannot_be_read_is_read_in_the_next_round() -> None:
     maps, problems = FakeMaps(LEFT), Problems()
-    writer, view = MapWriter(maps, problems), view_of(WANTED)
+    writer = MapWriter(maps, problems)
     maps.is_readable = False
-    await writer.write(view, {}, Pace())
+    await one_round(writer, WANTED)
     problems.end_round()
     assert problems.present == ("addresses: read: [Errno 5] Input/output error",)
     # what is wanted holds all the same
     assert maps.identities.items() >= as_networks(WANTED).items()
     maps.is_readable = True
-    await writer.write(view, {}, Pace())
+    await one_round(writer, WANTED)
     problems.end_round()
     assert not problems.present
     assert maps.identities == as_networks(WANTED)
@@ -116,11 +127,11 @@ async def test_a_map_that_cannot_be_read_is_read_in_the_next_round() -> None:
 async def test_later_rounds_do_not_read_the_map() -> None:
     maps = FakeMaps({})
     writer = MapWriter(maps, Problems())
-    await writer.write(view_of(WANTED), {}, Pace())
+    await one_round(writer, WANTED)
     maps.is_readable = False
     problems = Problems()
     writer._problems = problems
-    await writer.write(view_of({}), {}, Pace())
+    await one_round(writer, {})
     problems.end_round()
     assert (maps.identities, problems.present) == ({}, ())
 
@@ -143,7 +154,7 @@ async def test_who_left_while_no_server_ran_is_forgotten_by_the_next_one() -> No
     try:
         assert second.networks() == LEFT | many
         problems = Problems()
-        await MapWriter(second, problems).write(view_of(WANTED), {}, Pace())
+        await one_round(MapWriter(second, problems), WANTED)
         problems.end_round()
         assert not problems.present
         assert second.networks() == as_networks(WANTED)
