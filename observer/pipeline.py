@@ -55,11 +55,16 @@ class Pipeline:
         if rows.count:
             for sink in self._sinks:
                 sink.consume(rows, first)
+        horizon_ns = None
+        if batch.horizon_mono_ns is not None:
+            horizon_ns = batch.horizon_mono_ns + batch.wall_offset_ns
         # A gap may be reported later than rows that are still to come: their times must not be
         # raised to the report's, so its row stands where the batch ends.
-        latest_ns = int(rows.columns["time_ns"][-1]) if rows.count else None
+        latest_ns = int(rows.columns["time_ns"][-1]) if rows.count else horizon_ns
         for lost in batch.lost:
             self._lose(lost, batch.wall_offset_ns, latest_ns)
+        if horizon_ns is not None:
+            self._table.watermark.raise_to(horizon_ns)
         return rows.count
 
     def _lose(self, lost: LostSamples, wall_offset_ns: int, latest_ns: int | None) -> None:

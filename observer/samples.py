@@ -40,6 +40,8 @@ class SampleBatch:
     wall_offset_ns: int
     """Add to mono_ns for nanoseconds since 1970; read once per batch."""
     lost: tuple[LostSamples, ...] = field(default=())
+    horizon_mono_ns: int | None = None
+    """Kernel time before which nothing can still come; None where that is not known."""
 
     def __len__(self) -> int:
         return len(self.mono_ns)

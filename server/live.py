@@ -73,7 +73,7 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_read(rings, node, recorder, accounts))
-            tasks.create_task(_follow(settings, state, manager, recorder))
+            tasks.create_task(_follow(settings, node, state, manager, recorder))
             tasks.create_task(manager.run())
             tasks.create_task(_sweep(datapath, settings.report_interval / _SWEEPS_PER_REPORT))
             tasks.create_task(_report(reports))
@@ -107,7 +107,8 @@ async def _read(
     rings: PerfRings, node: Node, recorder: Recorder | None, accounts: EventAccounts
 ) -> None:
     turn = partial(node.table.turns.next, is_writer=True)
-    async with aclosing(rings.batches(turn=turn)) as batches:
+    is_watched = node.table.watermark.is_watched
+    async with aclosing(rings.batches(turn=turn, is_watched=is_watched)) as batches:
         async for batch in batches:
             node.pipeline.feed(batch)
             accounts.told(len(batch) + sum(lost.count for lost in batch.lost))
@@ -116,7 +117,11 @@ async def _read(
 
 
 async def _follow(
-    settings: Settings, state: ClusterState, manager: EndpointManager, recorder: Recorder | None
+    settings: Settings,
+    node: Node,
+    state: ClusterState,
+    manager: EndpointManager,
+    recorder: Recorder | None,
 ) -> None:
     """Take in what changes in the cluster, or else in the engine; or the node has no pods."""
     if settings.state is not None:
@@ -124,6 +129,7 @@ async def _follow(
     elif observes(settings) and settings.container_socket:
         batches = Containers(settings.container_socket, node_name=settings.node_name).changes()
     else:
+        node.peers.put(())
         manager.state_changed()
         return
     async for changes in batches:
@@ -133,6 +139,7 @@ async def _follow(
                 recorder.change(
                     RecordedChange(change=change.kind.value, object=dict(change.document))
                 )
+        node.peers.put(state.nodes.values())
         manager.state_changed()
 
 

@@ -24,6 +24,9 @@ from observer.table.ring import FlowTable
 DETAILS_KEY: Final = "leavitt-details"
 """Request metadata: `1` asks for leavitt.FlowDetails in Flow.extensions. Others never get it, since
 an unknown Any makes the original command line's JSON output fail."""
+PROGRESS_KEY: Final = "leavitt-progress"
+"""Request metadata: `1` asks for messages with only time and node_name where nothing else was sent
+for 10 ms: nothing older will follow. For relays; others take an empty response for a mistake."""
 
 _NO_FLOWS: Final = (EventKind.LOST, EventKind.AGENT, EventKind.DEBUG)
 
@@ -62,6 +65,7 @@ class ObserverService:
                 encoder=self._encoder,
                 ledger=self._ledger,
                 details=(DETAILS_KEY, "1") in call.metadata,
+                progress=(PROGRESS_KEY, "1") in call.metadata,
             )
         except InvalidQueryError as error:
             raise RpcError(Code.INVALID_ARGUMENT, str(error)) from error
@@ -88,7 +92,13 @@ class ObserverService:
             raise RpcError(Code.UNKNOWN, str(error)) from error
         call.send_headers()
         encoder = AgentEncoder(self._table, node_name=self._encoder.node_name)
-        query = FlowQuery(parsed, table=self._table, encoder=encoder, ledger=self._ledger)
+        query = FlowQuery(
+            parsed,
+            table=self._table,
+            encoder=encoder,
+            ledger=self._ledger,
+            progress=(PROGRESS_KEY, "1") in call.metadata,
+        )
         async with aclosing(query.run()) as batches:
             async for batch in batches:
                 if batch.count:

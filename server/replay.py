@@ -6,6 +6,7 @@ when the packet passed. Needs no root and no BPF.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 from observer.kernel.errors import RecordingError
@@ -41,6 +42,8 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
     logger.info("replaying file=%s samples=%d", settings.replay, recording.sample_count)
     if settings.speed is not None:
         on_ready()
+    # the nodes of the recording are not here: relays find this replay alone
+    node.peers.put(())
     state = ClusterState()
     manager = EndpointManager(
         node_name=settings.node_name,
@@ -63,6 +66,8 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
     if changed:
         await manager.reconcile()
     LossReports(table=node.table, ledger=node.ledger, accounts=None).report()
+    # nothing will follow, whatever times the recording has
+    node.table.watermark.raise_to(time.time_ns())
     logger.info("replayed rows=%d", node.table.statistics().rows)
     if settings.speed is None:
         on_ready()

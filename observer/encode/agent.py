@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from api.lane.wire import Framed, frame
 from api.proto.observer.observer_pb2 import GetAgentEventsResponse
 from observer.encode.masks import FieldMask
-from observer.encode.messages import timestamp
+from observer.encode.messages import progress_response, timestamp
 from observer.encode.varint import length_field
 from observer.entities import AgentNotice, LostEvents
 from observer.table.ring import FlowTable
@@ -46,6 +46,10 @@ class AgentEncoder:
     def lost(self, _: LostEvents, *, time_ns: int) -> Framed:
         """Return no message: GetAgentEventsResponse cannot tell of a gap, the ledger does."""
         return Framed(b"", 0)
+
+    def progress(self, time_ns: int) -> Framed:
+        """Encode that nothing older will follow."""
+        return Framed(frame(progress_response(time_ns, self._node_name).SerializeToString()), 1)
 
     def _message(self, detail: object, time_ns: int) -> bytes:
         message = detail.message if isinstance(detail, AgentNotice) else b""

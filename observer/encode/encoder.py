@@ -26,7 +26,7 @@ from observer.encode.extras import (
 from observer.encode.head import HeadRows
 from observer.encode.masked import masked
 from observer.encode.masks import FieldMask
-from observer.encode.messages import detail_flow, lost_response
+from observer.encode.messages import detail_flow, lost_response, progress_response
 from observer.encode.plan import Plan
 from observer.encode.row_columns import RowColumns
 from observer.encode.traits import SAW_SEGMENT, pack
@@ -129,6 +129,10 @@ class FlowEncoder:
         """Encode the report of a gap that is not in the table."""
         response = lost_response(lost, time_ns=time_ns, node_name=self.node_name)
         return Framed(frame(response.SerializeToString()), 1)
+
+    def progress(self, time_ns: int) -> Framed:
+        """Encode that nothing older will follow."""
+        return Framed(frame(progress_response(time_ns, self.node_name).SerializeToString()), 1)
 
     def _fragments(self, plan: Plan, columns: RowColumns, *, details: bool) -> list[Piece]:
         """Return all pieces but the head; traits first, since they close Flow.l4."""

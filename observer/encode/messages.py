@@ -100,6 +100,14 @@ def timestamp(time_ns: int) -> Timestamp:
     return Timestamp(seconds=time_ns // _NS_PER_S, nanos=time_ns % _NS_PER_S)
 
 
+def progress_response(time_ns: int, node_name: str) -> GetFlowsResponse:
+    """Return the response that says only how far a stream is.
+
+    Those of agent and debug events are written alike: name and time have the same numbers there.
+    """
+    return GetFlowsResponse(node_name=node_name, time=timestamp(time_ns))
+
+
 def lost_response(lost: LostEvents, *, time_ns: int, node_name: str) -> GetFlowsResponse:
     """Return the response that reports a gap."""
     event = LostEvent(source=open_enum(lost.source), num_events_lost=lost.count)

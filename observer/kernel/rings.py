@@ -95,29 +95,38 @@ class PerfRings:
 
         The arrays of a batch are overwritten by the next call.
         """
+        batch = self._look()
+        return batch if len(batch) or batch.lost else None
+
+    def _look(self) -> SampleBatch:
+        """Take what has arrived: at least the horizon."""
         now_ns = self._clock()
         count, horizon_ns = self._collect(now_ns - self._settings.settle_ns)
         lost = self._newly_lost(now_ns)
         ready = self._sort(count, horizon_ns)
-        if not ready and not lost:
-            return None
         self._samples += ready
-        self._batches += 1
+        self._batches += bool(ready or lost)
         return SampleBatch(
             samples=self._sorted.samples[:ready].view(np.uint8).reshape(ready, SAMPLE_BYTES),
             mono_ns=self._sorted.times[:ready],
             cpus=self._sorted.cpus[:ready],
             wall_offset_ns=time.time_ns() - time.monotonic_ns(),
             lost=lost,
+            horizon_mono_ns=horizon_ns,
         )
 
     async def batches(
-        self, *, turn: Callable[[], Awaitable[None]] | None = None
+        self,
+        *,
+        turn: Callable[[], Awaitable[None]] | None = None,
+        is_watched: Callable[[], bool] = lambda: False,
     ) -> AsyncGenerator[SampleBatch, None]:
         """Yield batches for ever; between two the loop runs at least once. Close it to stop.
 
         Args:
             turn: awaited before each look, so that work on a batch falls together with no other.
+            is_watched: whether somebody wants to know the horizon also where nothing comes: then
+                silent rings are looked at as often as busy ones, and batches may be empty.
         """
         loop = asyncio.get_running_loop()
         woken = asyncio.Event()
@@ -127,12 +136,13 @@ class PerfRings:
             while True:
                 if turn is not None:
                     await turn()
-                batch = self.take()
-                if batch is not None:
+                batch, watched = self._look(), is_watched()
+                has_news = bool(len(batch) or batch.lost)
+                if has_news or watched:
                     yield batch
-                if self._held == 0 and batch is None:
+                if not (has_news or watched or self._held):
                     await _wait(woken, self._settings.idle_s)
-                elif batch is not None and len(batch) >= self._settings.batch_rows // 2:
+                elif len(batch) >= self._settings.batch_rows // 2:
                     await asyncio.sleep(0)
                 else:
                     await _wait(woken, self._settings.busy_s)

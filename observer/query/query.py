@@ -28,6 +28,7 @@ from observer.ledger import Ledger, Stage
 from observer.query.gaps import Gaps
 from observer.query.messages import RowMessages
 from observer.query.pace import ENCODE_TARGET_S, SCAN_TARGET_S, TURN_S, Pace
+from observer.query.progress import Progress
 from observer.query.request import FlowRequest
 from observer.query.start import start_position
 from observer.query.step import Step, judged
@@ -60,6 +61,9 @@ class RowEncoder(Protocol):
     def lost(self, lost: LostEvents, /, *, time_ns: int) -> Framed:
         """Encode the report of a gap; empty if the stream has no room for it."""
 
+    def progress(self, time_ns: int, /) -> Framed:
+        """Encode that nothing older will follow."""
+
 
 class FlowQuery:
     """One client's request on the table of this node."""
@@ -72,6 +76,7 @@ class FlowQuery:
         encoder: RowEncoder,
         ledger: Ledger,
         details: bool = False,
+        progress: bool = False,
         wall_ns: Callable[[], int] = time.time_ns,
         clock_s: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -83,6 +88,7 @@ class FlowQuery:
             encoder: the encoder of rows of the kind asked for.
             ledger: where overwritten rows are counted.
             details: add leavitt.FlowDetails to each flow.
+            progress: say how far the stream is where nothing else was sent for 10 ms.
             wall_ns: time of reports.
             clock_s: measures steps.
         """
@@ -104,6 +110,7 @@ class FlowQuery:
         encode_rows = _ENCODE_ROWS_WARM if encoder.is_warm(request.mask) else _ENCODE_ROWS
         self._encode = Pace(target_s=ENCODE_TARGET_S, rows=encode_rows, least=32, most=2_048)
         self._gaps = Gaps(patient=request.follow, clock_s=clock_s)
+        self._progress = Progress(wanted=progress, clock_s=clock_s)
         self._seen_ns = 0
         """Time of the next row if it was there when last looked, else of the one before."""
 
@@ -116,6 +123,7 @@ class FlowQuery:
         encoder: FlowEncoder,
         ledger: Ledger,
         details: bool = False,
+        progress: bool = False,
     ) -> "FlowQuery":
         """Check a request; arguments as for the constructor.
 
@@ -129,7 +137,14 @@ class FlowQuery:
             node_labels=encoder.node_labels,
             flows=RowMessages(encoder),
         )
-        return cls(parsed, table=table, encoder=encoder, ledger=ledger, details=details)
+        return cls(
+            parsed,
+            table=table,
+            encoder=encoder,
+            ledger=ledger,
+            details=details,
+            progress=progress,
+        )
 
     async def run(self) -> AsyncGenerator[Framed]:
         """Yield responses until the query ends; with follow, until the generator is closed.
@@ -148,14 +163,17 @@ class FlowQuery:
             await table.turns.next()
             position = self._note_gap(position, stop)
             if self._gaps.wait_s == 0:
-                yield self._report()
+                yield self._report(position)
                 # Meanwhile the writer went on, perhaps over our position again.
                 continue
             head = table.head if stop is None else stop
             if position >= head:
                 if stop is not None:
                     break
-                await self._wait(position)
+                if self._progress.is_due:
+                    yield self._said_progress(position)
+                else:
+                    await self._wait(position)
                 continue
             step = self._turn(position, head, missing)
             if len(step.positions):
@@ -164,7 +182,10 @@ class FlowQuery:
                         # writing takes as long as encoding: a pass of the loop for each part
                         await asyncio.sleep(0)
                         await table.turns.next()
+                    self._progress.sent()
                     yield framed
+            elif self._progress.is_due:
+                yield self._said_progress(step.next)
             position = step.next
             if missing is not None:
                 missing -= step.flow_count
@@ -172,7 +193,7 @@ class FlowQuery:
                 break
             await asyncio.sleep(0)
         if self._gaps.wait_s is not None:
-            yield self._report()
+            yield self._report(position)
 
     def _note_gap(self, position: int, stop: int | None) -> int:
         """Count rows that were overwritten before they were read; return where to go on."""
@@ -185,14 +206,32 @@ class FlowQuery:
         self._ledger.count(Stage.READER, OVERTAKEN, count)
         return oldest
 
-    def _report(self) -> Framed:
-        return self._encoder.lost(self._gaps.take(), time_ns=self._wall_ns())
+    def _report(self, position: int) -> Framed:
+        """Tell of gaps: now, or where times must not run ahead of the rows, with their time."""
+        time_ns = self._until_ns(position) if self._progress.wanted else self._wall_ns()
+        self._progress.sent()
+        return self._encoder.lost(self._gaps.take(), time_ns=time_ns)
+
+    def _said_progress(self, position: int) -> Framed:
+        self._progress.sent()
+        return self._encoder.progress(self._until_ns(position))
+
+    def _until_ns(self, position: int) -> int:
+        """Return the time before which no row stands at the position or beyond it."""
+        if position < self._table.head:
+            return self._time_ns(max(position, self._table.oldest))
+        return self._table.watermark.time_ns
 
     async def _wait(self, position: int) -> None:
-        """Wait for the next row, but not beyond the time at which a report is due."""
+        """Wait for the next row, but not beyond the time at which something must be said."""
+        waits_s = [each for each in (self._gaps.wait_s, self._progress.wait_s) if each is not None]
         try:
-            async with asyncio.timeout(self._gaps.wait_s):
-                await self._table.wait_beyond(position)
+            async with asyncio.timeout(min(waits_s, default=None)):
+                if self._progress.wanted:
+                    with self._table.watermark.watched():
+                        await self._table.wait_beyond(position)
+                else:
+                    await self._table.wait_beyond(position)
         except TimeoutError:
             pass
 

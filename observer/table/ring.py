@@ -28,6 +28,7 @@ from observer.table.label_sets import LabelSets
 from observer.table.rows import Column, Rows
 from observer.table.turns import Turns
 from observer.table.uuids import RowUuids
+from observer.table.watermark import Watermark
 
 __all__ = ["FlowTable", "Rows", "TableStatistics"]
 
@@ -68,7 +69,8 @@ class FlowTable:
         }
         self._details: dict[int, object] = {}
         self._uuids = RowUuids(seed)
-        self._last_ns = 0
+        self.watermark = Watermark()
+        """No row to come is older."""
         self._appended = np.zeros(256, np.int64)
         self._waiting: set[asyncio.Future[None]] = set()
         self.turns = Turns()
@@ -91,8 +93,8 @@ class FlowTable:
     def append(self, rows: Rows) -> int:
         """Copy rows in and return the position of the first; wakes all waiting readers.
 
-        Times that run backwards are raised to the latest one seen, also in `rows`, so that the
-        table can be bisected by time whatever the clock did.
+        Times that run backwards are raised to the watermark, also in `rows`, so that the table can
+        be bisected by time whatever the clock did.
         """
         first = self.head
         if rows.count == 0:
@@ -191,10 +193,11 @@ class FlowTable:
         )
 
     def _ascend(self, times: NDArray[np.int64]) -> None:
-        if times[0] < self._last_ns or (times[1:] < times[:-1]).any():
-            times[0] = max(int(times[0]), self._last_ns)
+        least_ns = self.watermark.time_ns
+        if times[0] < least_ns or (times[1:] < times[:-1]).any():
+            times[0] = max(int(times[0]), least_ns)
             np.maximum.accumulate(times, out=times)
-        self._last_ns = int(times[-1])
+        self.watermark.raise_to(int(times[-1]))
 
     def _copy(self, rows: Rows, start: int, stop: int) -> None:
         """Append at most `capacity` rows, which already hold what they refer to."""

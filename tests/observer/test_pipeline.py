@@ -205,6 +205,18 @@ def test_a_gap_without_rows(station: Station) -> None:
     assert station.table.columns["time_ns"][0] == WALL_OFFSET_NS + 5000
 
 
+def test_the_horizon_of_a_batch_is_the_watermark_and_holds_back_its_gaps(station: Station) -> None:
+    lost = LostSamples(cpu=1, count=1, first_mono_ns=900, last_mono_ns=5000)
+    for lost_there in ((), (lost,)):
+        batch = replace(make_batch([]), horizon_mono_ns=3000, lost=lost_there)
+        station.pipeline.feed(batch)
+        assert station.table.watermark.time_ns == WALL_OFFSET_NS + 3000
+    assert station.table.columns["time_ns"][0] == WALL_OFFSET_NS + 3000
+    station.pipeline.feed(make_batch([trace(PACKET)], start_ns=4000))
+    assert station.table.columns["time_ns"][1] == WALL_OFFSET_NS + 4000
+    assert station.table.watermark.time_ns == WALL_OFFSET_NS + 4000
+
+
 def test_a_batch_without_rows_reaches_nobody(station: Station) -> None:
     assert station.pipeline.feed(make_batch([b"\0"])) == 0
     assert station.pipeline.feed(make_batch([])) == 0

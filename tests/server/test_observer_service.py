@@ -198,6 +198,27 @@ async def test_an_expression_too_slow_ends_the_stream(
         assert raised.value.code is Code.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [
+        (GET_FLOWS, pb.GetFlowsRequest(follow=True, whitelist=[FlowFilter(source_port=["1"])])),
+        (GET_AGENT_EVENTS, pb.GetAgentEventsRequest(follow=True)),
+    ],
+    ids=["flows", "agent events"],
+)
+async def test_progress_for_who_asks(
+    channel: Channel, node: Node, method: str, request_: pb.GetFlowsRequest
+) -> None:
+    metadata = (("leavitt-progress", "1"),)
+    async with channel.server_stream(method, request_, metadata=metadata) as stream:
+        batches = stream.batches()
+        for _ in range(3):
+            [message] = await anext(batches)
+            said = pb.GetFlowsResponse.FromString(message)
+            assert said == pb.GetFlowsResponse(node_name="c1/n1", time=said.time)
+            assert said.time.ToNanoseconds() == node.table.watermark.time_ns
+
+
 def policy_event(revision: int) -> AgentEvent:
     event = AgentEvent(type=AgentEventType.POLICY_UPDATED)
     event.policy_update.revision = revision

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 
@@ -187,3 +188,39 @@ async def test_the_last_samples_come_without_reaching_the_watermark(
 )
 def test_rings_are_bounded_together(cpus: int, size: int) -> None:
     assert ring_bytes(cpus) == size
+
+
+async def test_who_watches_hears_of_silent_rings_too(open_rings: Open) -> None:
+    rings = open_rings(size_bytes=16 * PAGE)
+    watched = [True, True, False]
+    horizons: list[int] = []
+
+    async def read() -> None:
+        async with aclosing(
+            rings.batches(is_watched=lambda: bool(watched and watched.pop()))
+        ) as found:
+            async for batch in found:
+                assert not len(batch)
+                assert batch.horizon_mono_ns is not None
+                horizons.append(batch.horizon_mono_ns)
+                if len(horizons) == 2:
+                    return
+
+    began_ns = time.monotonic_ns()
+    async with asyncio.timeout(10):
+        await read()
+    assert began_ns <= horizons[0] < horizons[1] <= time.monotonic_ns()
+    assert rings.statistics().batches == 0
+
+
+def test_nothing_comes_before_the_horizon(emitter: Emitter, open_rings: Open) -> None:
+    rings = open_rings(size_bytes=256 * PAGE, batch_rows=256)
+    horizon_ns = 0
+    for number in range(30):
+        on_cpu(CPUS[number % len(CPUS)], emitter, 100)
+        batch = rings.take()
+        while batch is not None:
+            assert int(batch.mono_ns[0]) >= horizon_ns
+            assert batch.horizon_mono_ns is not None
+            horizon_ns = max(horizon_ns, batch.horizon_mono_ns)
+            batch = rings.take()
