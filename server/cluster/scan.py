@@ -2,8 +2,9 @@
 
 A file is read when two looks in a row find it the same, so that one which is being written is left
 alone until it is whole; the first look reads everything, and the second reads it once more. What
-cannot be read keeps its last good objects: a slip of the editor must not take a cluster down.
-Blocking; server.cluster.folder calls it in a thread.
+cannot be read keeps its last good objects: a slip of the editor must not take a cluster down. Of
+two files that hold the same object the one that held it first counts, until it lets go; at the
+first look the one that is first by name. Blocking; server.cluster.folder calls it in a thread.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class FolderScan:
         self._path = path
         self._files: dict[str, WatchedFile] = {}
         self._given: dict[ObjectKey, LoadedObject] = {}
+        self._givers: dict[ObjectKey, str] = {}
+        """Name of the file that each of them came from."""
         self._doubles: tuple[ObjectError, ...] = ()
         self._is_first = True
 
@@ -84,9 +87,9 @@ class FolderScan:
                 if entry.name.startswith(".") or not entry.name.endswith(SUFFIXES):
                     continue
                 try:
-                    found = entry.stat()
+                    found = _followed(entry)
                 except OSError:
-                    continue  # gone since it was listed, or a link to nothing
+                    continue  # gone since it was listed
                 yield (
                     entry.name,
                     Signature(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns),
@@ -116,7 +119,8 @@ class FolderScan:
         except ObjectError as error:
             file.errors = (error,)
         except OSError as error:
-            file.errors = (ObjectError(source=name, name="", reason=f"{error.strerror}"),)
+            reason = _reason(self._path / name, error)
+            file.errors = (ObjectError(source=name, name="", reason=reason),)
         else:
             kept = {error.name for error in errors}
             last_good = {key: each for key, each in file.objects.items() if str(key) in kept}
@@ -127,17 +131,37 @@ class FolderScan:
     def _changes(self) -> tuple[Change, ...]:
         """Compare what all files say together with what was given out; what went comes first."""
         merged: dict[ObjectKey, LoadedObject] = {}
+        givers: dict[ObjectKey, str] = {}
+        for key, name in self._givers.items():
+            if name in self._files and key in self._files[name].objects:
+                merged[key], givers[key] = self._files[name].objects[key], name
         doubles: list[ObjectError] = []
         for name in sorted(self._files):
             for key, each in self._files[name].objects.items():
-                if key in merged:
-                    doubles.append(_double(each, merged[key]))
-                else:
+                if givers.setdefault(key, name) == name:
                     merged[key] = each
+                else:
+                    doubles.append(_double(each, merged[key]))
+        self._givers = givers
         _report(self._doubles, tuple(doubles))
         self._doubles = tuple(doubles)
         before, self._given = self._given, merged
         return tuple(_differences(before, merged))
+
+
+def _followed(entry: os.DirEntry[str]) -> os.stat_result:
+    """Look at the file, or at the link where it leads to nothing: reading it will say so."""
+    try:
+        return entry.stat()
+    except FileNotFoundError:
+        return entry.stat(follow_symlinks=False)
+
+
+def _reason(path: Path, error: OSError) -> str:
+    """Say why the file cannot be read."""
+    if isinstance(error, FileNotFoundError) and path.is_symlink():
+        return f"a link to nothing: {path.readlink()}"
+    return f"{error.strerror}"
 
 
 def _differences(

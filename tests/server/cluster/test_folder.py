@@ -183,11 +183,65 @@ def test_an_object_may_move_between_files(tmp_path: Path) -> None:
     assert told(scan.look()) == [("ADDED", "a")]
 
 
-def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+def test_the_file_that_held_an_object_first_counts(tmp_path: Path) -> None:
+    mine, other = tmp_path / "m.yaml", tmp_path / "a.yaml"
+    mine.write_text(pod("a", "10.0.0.1"))
+    scan = FolderScan(tmp_path)
+    scan.look()
+    scan.look()
+    other.write_text(f"{pod('a', '10.0.0.2')}---\n{pod('b', '10.0.0.3')}")
+    assert looked(scan) == [("ADDED", "b")]
+    problem = (
+        "read a.yaml document 1: Pod default/a: metadata.name: stands already in m.yaml, "
+        "which counts"
+    )
+    assert errors(scan) == [problem]
+    # neither an edit nor a slip lets go of it
+    mine.write_text(pod("a", "10.0.0.9"))
+    assert looked(scan) == [("MODIFIED", "a")]
+    mine.write_text("kind: [")
+    assert looked(scan) == []
+    assert problem in errors(scan)
+    mine.unlink()
+    assert told(scan.look()) == [("MODIFIED", "a")]
+    assert errors(scan) == []
+    # now the other one has it
+    mine.write_text(pod("a", "10.0.0.1"))
+    assert looked(scan) == []
+    assert errors(scan) == [
+        (
+            "read m.yaml: Pod default/a: metadata.name: stands already in a.yaml document 1, "
+            "which counts"
+        )
+    ]
+    other.write_text(pod("b", "10.0.0.3"))
+    assert looked(scan) == [("MODIFIED", "a")]
+    assert errors(scan) == []
+
+
+def test_files_that_cannot_be_read_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "dangling.yaml").symlink_to("nowhere")
     (tmp_path / "folder.yaml").mkdir()
     scan = FolderScan(tmp_path)
     assert scan.look() == ()
+    expected = [
+        "read dangling.yaml: a link to nothing: nowhere",
+        "read folder.yaml: Is a directory",
+    ]
+    assert errors(scan) == expected
+    for _ in range(3):
+        assert scan.look() == ()
+    assert errors(scan) == expected
+    assert caplog.text.count("a link to nothing") == 1
+    (tmp_path / "nowhere").write_text(pod("a"))
+    assert looked(scan) == [("ADDED", "a")]
+    (tmp_path / "nowhere").unlink()
+    assert looked(scan) == []  # its last good objects stay
+    assert errors(scan) == expected
+    (tmp_path / "dangling.yaml").unlink()
+    assert told(scan.look()) == [("DELETED", "a")]
 
 
 async def next_told(batches: AsyncIterator[tuple[Change, ...]]) -> list[tuple[str, str]]:
