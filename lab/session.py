@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ from observer.kernel.hold import node_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from lab.topology import Pod, Topology
+    from lab.topology import Node, Pod, Topology
 
 SCENARIOS = Path(__file__).with_name("scenarios")
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -109,6 +110,10 @@ class Lab:
         """Start a program outside the lab's namespaces that ends with the lab at the latest."""
         return self._start(name, command, os.environ, None)
 
+    def start_on_node(self, node: Node, name: str, command: Sequence[str]) -> None:
+        """Start a program in a node's network, with the machine's files, that ends with the lab."""
+        self._start(name, command, os.environ, partial(enter, node.netns))
+
     def check_processes(self) -> None:
         """Raise ProcessError with the last lines of its log if a started program has ended."""
         for name, process in self._started:
@@ -153,8 +158,8 @@ class Lab:
             except OSError as error:
                 raise ProcessError(f"start {name}: {command[0]}: {error.strerror}") from None
             except subprocess.SubprocessError as error:
-                # All that Python says of an error on the way into a pod.
-                raise ProcessError(f"start {name}: cannot enter its pod: {error}") from None
+                # All that Python says of an error on the way into a namespace.
+                raise ProcessError(f"start {name}: cannot enter its network: {error}") from None
         record(self.run.processes, process.pid, name)
         self._started.append((name, process))
         return process
@@ -208,11 +213,16 @@ def publish(file: Path, lab: Lab) -> None:
 
 
 @contextmanager
-def open_lab(file: Path, *, run: str, plain: bool = False) -> Iterator[Lab]:
-    """Have a lab for the length of a block: leftovers removed, built, taken down at the end."""
+def open_lab(
+    file: Path, *, run: str, plain: bool = False, own_bpffs: bool = False
+) -> Iterator[Lab]:
+    """Have a lab for the length of a block: leftovers removed, built, taken down at the end.
+
+    With `own_bpffs` its servers pin in `Run.own_bpffs`, so that their names need not be unique.
+    """
     place = Run(name=run)
     with place.lock():
-        lab = build(file, place, plain=plain)
+        lab = build(file, place, plain=plain, bpffs=place.own_bpffs if own_bpffs else BPFFS)
         try:
             yield lab
         finally:

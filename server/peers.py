@@ -112,7 +112,7 @@ class PeerBook:
 
     def put(self, nodes: Iterable[Node]) -> None:
         """Let these be the nodes of the cluster, and tell all subscribers what that changes."""
-        peers = {peer.name: peer for peer in self._draw(nodes)}
+        peers = {peer.name: peer for peer in sorted(self._draw(nodes))}
         changes = list(_changes(self._peers, peers))
         self._peers = peers
         if changes:

@@ -8,6 +8,7 @@ bpffs if the machine has not.
 """
 
 import ctypes
+import fcntl
 import os
 import re
 from dataclasses import dataclass
@@ -107,6 +108,17 @@ def _mount(bpffs: Path) -> None:
             f"mount bpffs: {error.strerror}: {bpffs}: mount one by hand "
             "(mount -t bpf bpf FOLDER) and name it"
         ) from error
+    # Servers of several nodes may start at once: mounted twice, one would hide the other's pins.
+    lock_fd = os.open(bpffs.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX)
+        if _file_system(bpffs) != "bpf":
+            _mount_new(bpffs)
+    finally:
+        os.close(lock_fd)
+
+
+def _mount_new(bpffs: Path) -> None:
     if _libc.mount(b"bpf", os.fsencode(bpffs), b"bpf", 0, b"mode=0700") < 0:
         raise KernelError(
             f"mount bpffs: {os.strerror(ctypes.get_errno())}: {bpffs}: in a container it must be "

@@ -134,9 +134,13 @@ async def test_without_tls_none_is_told() -> None:
 
 async def test_changes_in_order() -> None:
     made = book()
-    made.put([node("n1", "10.0.0.1"), node("n2", "10.0.0.2"), node("n3", "10.0.0.3")])
+    made.put([node("n2", "10.0.0.2"), node("n3", "10.0.0.3"), node("n1", "10.0.0.1")])
     with made.subscribe() as subscription:
-        assert {kind for kind, _, _ in await told(subscription)} == {ADDED}
+        assert await told(subscription) == [
+            (ADDED, "n1", "10.0.0.1"),
+            (ADDED, "n2", "10.0.0.2"),
+            (ADDED, "n3", "10.0.0.3"),
+        ]
         made.put([node("n1", "10.0.0.1"), node("n2", "10.0.0.9"), node("n4", "10.0.0.3")])
         assert await told(subscription) == [
             (DELETED, "n3", "10.0.0.3"),
