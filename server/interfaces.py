@@ -17,6 +17,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 from server import netlink
+from server.incarnations import Incarnations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,8 @@ class Link:
     kind: str = ""
     """As `ip link add type` names it; empty for hardware and loopback."""
     device_type: int = ARPHRD_ETHER
+    incarnation: int = 0
+    """Another number when a device of this index was deleted, and this one is another."""
 
     @property
     def has_ethernet(self) -> bool:
@@ -111,6 +114,7 @@ class NodeInterfaces:
             raise
         self._notices.setblocking(False)
         self._is_neighbour_needed = False
+        self._incarnations = Incarnations()
 
     def close(self) -> None:
         """Close the sockets; nobody may be waiting."""
@@ -123,7 +127,10 @@ class NodeInterfaces:
         Raises:
             OSError: The kernel refused.
         """
-        return await asyncio.to_thread(self._read)
+        # what is told from here on may be about what the picture shows: the next one will say so
+        picture = await asyncio.to_thread(self._read, self._incarnations.copy())
+        self._incarnations.forget(but=picture.links)
+        return picture
 
     async def changed(self) -> None:
         """Wait until something may have changed since the last call; can be cancelled.
@@ -153,13 +160,25 @@ class NodeInterfaces:
                 if error.errno != errno.ENOBUFS:
                     raise
                 matters = True  # so many changes that notices were lost
+                self._incarnations.missed()
                 continue
             for message, _, _ in netlink.parse(data):
+                self._note(message)
                 is_neighbour = message.kind in (netlink.RTM_NEWNEIGH, netlink.RTM_DELNEIGH)
                 matters |= self._is_neighbour_needed or not is_neighbour
 
-    def _read(self) -> Interfaces:
-        links = self._links()
+    def _note(self, message: netlink.Message) -> None:
+        """Note a deletion; one of family AF_BRIDGE only says that a bridge has let go."""
+        if message.kind == netlink.RTM_DELLINK and len(message.body) >= IFINFO.size:
+            family, _, index, _, _ = IFINFO.unpack_from(message.body)
+            if family == socket.AF_UNSPEC:
+                self._incarnations.deleted(index)
+
+    def _read(self, incarnations: Incarnations) -> Interfaces:
+        links = {
+            index: replace(link, incarnation=incarnations.of(index))
+            for index, link in self._links().items()
+        }
         routes: dict[Address, int] = {}
         for family in HOST_BITS:
             routes |= self._routes(family)

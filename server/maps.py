@@ -104,7 +104,7 @@ class MapWriter:
             drop=self._drop_endpoint,
             problems=problems,
         )
-        self._links: Mirror[int, bytes] = Mirror(
+        self._links: Mirror[int, tuple[bytes, int]] = Mirror(
             "interface",
             put=one_by_one(lambda ifindex, _: maps.attach(ifindex)),
             drop=maps.detach,
@@ -112,7 +112,7 @@ class MapWriter:
         )
         # Left by an earlier process: known to be there, written anew or removed in the first round.
         self._endpoints.held = dict.fromkeys(maps.endpoint_ids)
-        self._links.held = dict.fromkeys(maps.attached(), b"")
+        self._links.held = dict.fromkeys(maps.attached(), (b"", 0))
 
     async def write(
         self,
@@ -212,6 +212,6 @@ def _network(address: bytes) -> IPv4Network | IPv6Network:
     return ip_network(address_text(address))
 
 
-def _links_of(placed: Mapping[int, PlacedEndpoint]) -> dict[int, bytes]:
-    """Give the interfaces by index, with their MAC: an index may become another interface's."""
-    return {each.entry.ifindex: each.entry.host_mac for each in placed.values()}
+def _links_of(placed: Mapping[int, PlacedEndpoint]) -> dict[int, tuple[bytes, int]]:
+    """Give the interfaces by index; with MAC and incarnation, to see when one becomes another."""
+    return {each.entry.ifindex: (each.entry.host_mac, each.incarnation) for each in placed.values()}

@@ -36,6 +36,8 @@ class PlacedEndpoint:
 
     entry: EndpointEntry
     policy: tuple[PolicyEntry, ...]
+    incarnation: int = 0
+    """Of the interface, see server.incarnations."""
 
 
 class Placement:
@@ -82,7 +84,9 @@ class Placement:
                 problems.meet(str(pod.pod.key), f"not connected: {error}")
             else:
                 policy = enforcement.entries[pod.identity]
-                placed[pod.endpoint_id] = PlacedEndpoint(entry=entry, policy=policy)
+                placed[pod.endpoint_id] = PlacedEndpoint(
+                    entry=entry, policy=policy, incarnation=link.incarnation
+                )
         self._left = None
         return placed
 

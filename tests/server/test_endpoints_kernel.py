@@ -1,7 +1,9 @@
 """From YAML objects to packets that pass or do not: the manager with the real datapath."""
 
+import asyncio
 import errno
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,7 +18,7 @@ from server.cluster.read import read_object
 from server.cluster.state import ClusterState
 from server.endpoints import EndpointManager
 from server.interfaces import NodeInterfaces
-from tests.server.wires import WiredNode, wired_node
+from tests.server.wires import WiredNode, ip, wired_node
 
 pytestmark = pytest.mark.kernel
 
@@ -186,3 +188,34 @@ async def test_who_comes_later_with_the_same_address_takes_nothing(
         exchange()
     assert lands(node, "tiefighter", 81)
     assert datapath.counters()["drop_invalid_source_ip"] == before
+
+
+def replace(node: WiredNode, name: str, *, index: int, mac: bytes) -> None:
+    """Delete a pod's interface and make one just like it, so fast that nobody looks in between."""
+    netns, peer_mac = node.pods[name], node.mac(name).hex(":")
+    device, address = f"lxc-{name}", PODS[name][0]
+    anew = f"link add {device} index {index} address {mac.hex(':')} up type veth peer name eth0"
+    batch = f"link del {device}\n{anew} address {peer_mac} netns {netns}\n"
+    batch += f"route add {address}/32 dev {device}\n"
+    subprocess.run(["ip", "-n", node.name, "-batch", "-"], input=batch, text=True, check=True)
+    ip("addr", "add", f"{address}/32", "dev", "eth0", netns=netns)
+    ip("link", "set", "eth0", "up", netns=netns)
+    ip("route", "add", "default", "via", "169.254.1.1", "dev", "eth0", "onlink", netns=netns)
+
+
+async def test_an_interface_made_anew_with_the_same_index_and_mac_is_attached_again(
+    node: WiredNode, datapath: Datapath, reconciled: Reconciled
+) -> None:
+    assert not await reconciled.apply(*(pod(name) for name in PODS))
+    before = await reconciled.interfaces.read()
+    reconciled.interfaces._drain()
+    links = {link.name: link for link in before.links.values()}
+    old = links["lxc-xwing"]
+    replace(node, "xwing", index=old.index, mac=old.mac)
+    assert old.index not in datapath.attached()
+    await asyncio.wait_for(reconciled.interfaces.changed(), 20)
+    after = (await reconciled.interfaces.read()).links[old.index]
+    assert (after.mac, after.name, after.peer_mac) == (old.mac, old.name, old.peer_mac)
+    assert not await reconciled.apply()
+    assert old.index in datapath.attached()
+    assert lands(node, "xwing")
