@@ -4,7 +4,8 @@
 /run/leavitt-lab/<run>/
     run.json                    where BPF programs of its nodes may be pinned
     up                          there once the lab is complete
-    state/                      the Kubernetes objects, for `hubble-server --state`
+    built.yaml                  the Kubernetes objects that it was built from
+    state/                      those that are there now, for `hubble-server --state`
     etc/<netns>/                resolv.conf and nsswitch.conf as that pod sees them
     processes/<pid>             what was started, see `processes`
     logs/<name>.log             what it printed
@@ -55,8 +56,13 @@ class Run:
         return RUNS_FOLDER / self.name
 
     @property
+    def built(self) -> Path:
+        """The objects that nodes and pods were made from, whatever becomes of the state folder."""
+        return self.folder / "built.yaml"
+
+    @property
     def state(self) -> Path:
-        """The folder of Kubernetes objects."""
+        """The folder of Kubernetes objects, which its user may change, add to and spoil."""
         return self.folder / "state"
 
     @property

@@ -53,7 +53,7 @@ class Lab:
         if not run.is_up:
             down = f"{typed('hubble-lab')} down --run {run.name}"
             raise LabError(f"run {run.name} is not up; remove its rest: {down}")
-        return cls(run, build_topology(read_objects(run.state), run.name))
+        return cls(run, build_topology(read_objects(run.built), run.name))
 
     @property
     def state(self) -> Path:
@@ -190,6 +190,7 @@ def build(file: Path, run: Run, *, plain: bool, bpffs: Path = BPFFS) -> Lab:
     try:
         servers = [] if plain else topology.nodes
         run.begin([node_folder(node=node.name, bpffs=bpffs) for node in servers])
+        run.built.write_bytes(file.read_bytes())
         publish(file, lab)
         apply(plan(topology, plain=plain))
         write_pod_files(topology, objects, run)

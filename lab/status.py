@@ -25,7 +25,7 @@ def report(run: Run) -> str:
         down = f"{typed('hubble-lab')} down --run {run.name}"
         return f"run {run.name}: not complete; remove its rest: {down}"
     try:
-        topology = build_topology(read_objects(run.state), run.name)
+        topology = build_topology(read_objects(run.built), run.name)
     except LabError as error:
         return f"run {run.name}: its objects cannot be read: {error}"
     rows = [

@@ -2,7 +2,7 @@
 
 Comes from the Node and Pod objects of a scenario, goes to `wiring` (how to build it) and to
 whoever wants to reach a pod. Nothing here touches the machine: all names and MAC addresses follow
-from the run id and the objects, so that a lab can be found again by reading its state folder.
+from the run id and the objects, so that a lab is found again by reading what it was built from.
 
     lv<run>-uplink               the switch that all nodes hang on
     lv<run>-<node>               a node: `uplink` towards the switch, one `lxc…` for each pod

@@ -11,6 +11,7 @@ from lab.namespaces import inside, netns_names
 from lab.network import run_ip
 from lab.runs import Run
 from lab.session import Lab, open_lab, publish
+from lab.status import report
 
 pytestmark = pytest.mark.e2e
 
@@ -63,6 +64,31 @@ def test_dns_follows_the_state_folder(plain_lab: Lab, tmp_path: Path) -> None:
 
     assert done.stdout.startswith("10.244.1.10 "), done.stderr
     (plain_lab.state / "late.yaml").unlink()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("kind: [", id="no YAML"),
+        pytest.param(
+            "kind: Pod\nmetadata: {name: dup}\nspec: {nodeName: lab-1}\n"
+            "status: {podIPs: [{ip: 10.244.1.10}]}\n",
+            id="a pod with the address of another",
+        ),
+    ],
+)
+def test_a_lab_is_found_whatever_becomes_of_its_state_folder(
+    plain_lab: Lab, tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "odd.yaml"
+    file.write_text(text)
+    publish(file, plain_lab)
+
+    found = Lab.find(plain_lab.run)
+
+    assert found.execute("visitor", ["hostname", "-I"]).returncode == 0
+    assert "default/visitor" in report(plain_lab.run)
+    (plain_lab.state / "odd.yaml").unlink()
 
 
 def test_a_name_that_is_not_there_is_told_at_once(plain_lab: Lab) -> None:
