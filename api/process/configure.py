@@ -119,14 +119,7 @@ def _file(
     schema: Schema[Any], settings: Mapping[str, Setting], config: Origin
 ) -> dict[str, Origin]:
     path = Path(config.text)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingError(f"read configuration from {config.place}: {error}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise SettingError(f"read configuration {path}: expected a mapping of settings")
+    content = _content(path)
     known = {dashed(key): key for key in (*settings, *schema.ignored)}
     known |= {dashed(old): new for old, new in schema.aliases.items()}
     found: dict[str, Origin] = {}
@@ -137,3 +130,30 @@ def _file(
         if value is not None:
             found[known[key]] = Origin(text=text_of(value), place=f"file {path}")
     return found
+
+
+def _content(path: Path) -> dict[object, object]:
+    """Read a file of settings; an empty one has none. SettingError names file, line and reason."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingError(f"configuration file {path}: no such file") from None
+    except OSError as error:
+        raise SettingError(f"configuration file {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SettingError(f"configuration file {path}: not UTF-8 at byte {error.start}") from None
+    except RecursionError:
+        raise SettingError(f"configuration file {path}: not YAML: nested too deep") from None
+    except (yaml.YAMLError, ValueError) as error:  # of numbers or dates that cannot be
+        raise SettingError(f"configuration file {path}: {_not_yaml(error)}") from None
+    if content is not None and not isinstance(content, dict):
+        raise SettingError(f"configuration file {path}: expected a mapping of settings")
+    return content or {}
+
+
+def _not_yaml(error: Exception) -> str:
+    """Say in one line what is not YAML, and where as far as the parser knows."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return f"not YAML: {' '.join(str(error).split())}"
+    mark = error.problem_mark
+    return f"not YAML at line {mark.line + 1}, column {mark.column + 1}: {error.problem}"

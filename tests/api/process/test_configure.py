@@ -103,3 +103,35 @@ def test_what_is_written_is_read_back_as_the_same(tmp_path: Path) -> None:
     before = resolved("--loud", "--key-file", "null", TOY_PORT="82")
     file.write_text(written(SCHEMA, before))
     assert resolved("--config", str(file)).settings == before.settings
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(None, "no such file", id="missing"),
+        pytest.param(
+            b"port: 1\nkey-file: [\nloud: true",
+            "not YAML at line 3, column 11: expected ',' or ']', but got '<stream end>'",
+            id="broken",
+        ),
+        pytest.param(b"port: 2024-99-99", "not YAML: month must be in 1..12", id="no date"),
+        pytest.param(b"[" * 5000, "not YAML: nested too deep", id="deep"),
+        pytest.param(b"port: 1\n\xff", "not UTF-8 at byte 8", id="not text"),
+        pytest.param(b"- port", "expected a mapping of settings", id="list"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_line(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    file = tmp_path / "toy.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SettingError) as refused:
+        resolved("--config", str(file))
+    assert str(refused.value) == f"configuration file {file}: {reason}"
+
+
+def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "toy.yaml"
+    file.touch()
+    assert resolved("--config", str(file)).settings == Toy()
