@@ -33,10 +33,7 @@ class CompactPrinter:
 
     def batch(self, messages: Sequence[bytes]) -> str:
         """Write the lines of a batch; raises DecodeError on bytes that are no response."""
-        usual = self.usual
-        return self._neutralise(
-            "".join([usual(message) or self.line(message) for message in messages])
-        )
+        return self._neutralise("".join(self.usual.lines(messages, self.line)))
 
     def finish(self) -> str:
         """Nothing is held back."""

@@ -26,12 +26,7 @@ class JsonPrinter:
 
     def batch(self, messages: Sequence[bytes]) -> bytes:
         """Write the lines of a batch; raises DecodeError on bytes that are no response."""
-        pieces: list[bytes] = []
-        flow = self._lines.flow
-        for message in messages:
-            line = flow(message)
-            pieces += self._other(message) if line is None else line
-        return b"".join(pieces)
+        return b"".join(self._lines.pieces(messages, self._other))
 
     def finish(self) -> str:
         """Nothing is held back."""

@@ -9,6 +9,7 @@ A line is the same to the letter as one made by way of protobuf's messages. Wher
 another, this says nothing and leaves the flow to `compact`. What is not shown is not looked at.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from api.proto.flow.flow_pb2 import IP, TCP, Endpoint, Flow, Layer4
@@ -19,7 +20,7 @@ from cli.times import TimeText
 
 _FLAGS_TAG = 0x1A
 # A time without these bytes tells all but the lowest 14 bits of its nanoseconds.
-_LOW = slice(wire.TIME_HEAD_BYTES, wire.TIME_HEAD_BYTES + 2)
+_LOW_START, _LOW_END = wire.TIME_HEAD_BYTES, wire.TIME_HEAD_BYTES + 2
 _LOW_NS = (1 << 14) - 1
 _LOOK_AFTER = 2048
 _WORTH = 8
@@ -55,35 +56,46 @@ class LineText:
         self._text = text
         self._time_text = time
         self._node_name = node_name
-        self._cut = quickcut.QuickCutter()
+        self._cutter = quickcut.QuickCutter()
         self._is_worth_it = True
         self._lines = self._rests_made = 0
         self._ends = Kept(self._end)
         self._rests = Kept(self._rest)
         self._ports = Kept(_ports)
+        self._is_end = Kept(_is_end)
         self._seconds = Kept(wire.seconds)
         self._coarse_stamp = b""
         self._coarse_text: str | None = None
-        self._is_end = Kept(_is_end)
 
-    def __call__(self, message: bytes) -> str:
-        """Write the line of a response; nothing if it is not in the usual shape.
+    def lines(self, messages: Sequence[bytes], other: Callable[[bytes], str]) -> list[str]:
+        """Write the lines of responses; those in another shape are given to `other`.
 
         Raises:
             DecodeError: a part is no message.
         """
-        cut = self._cut(message) if self._is_worth_it else None
-        if cut is None:
-            return ""
+        if not self._is_worth_it:
+            return [other(message) for message in messages]
+        line = self._line
+        return [
+            (cut and line(cut)) or other(message)
+            for message, cut in zip(messages, self._cutter.cuts(messages), strict=True)
+        ]
+
+    def _line(self, cut: quickcut.QuickCut) -> str:
+        """Write the line of a flow; nothing if something in it is not usual."""
         self._lines += 1
         stamp, _, _, ip, l4, source, destination, runs = cut
         rest = self._rests[runs]
-        time = self._moment(stamp)
+        coarse = stamp[:_LOW_START] + stamp[_LOW_END:]
+        # Busy servers' flows are so near to each other that most lines show the same time.
+        time = self._coarse_text if coarse == self._coarse_stamp else None
+        if not time or not stamp[7] & stamp[8] & 0x80:
+            time = self._moment(stamp, coarse)
         if rest is None or not time:
             return ""
+        node, arrow, is_reply, end, flow = rest
         left, left_identity, left_endpoint = self._ends[source]
         right, right_identity, right_endpoint = self._ends[destination]
-        node, arrow, is_reply, end, flow = rest
         if flow is not None:
             left, right = self._text.names(flow, left_endpoint, right_endpoint)
         if not left or not right:
@@ -135,21 +147,17 @@ class LineText:
             flow=flow if has_names else None,
         )
 
-    def _moment(self, stamp: bytes) -> str:
+    def _moment(self, stamp: bytes, coarse: bytes) -> str:
         """Write a time; nothing for one in no usual shape."""
-        coarse = stamp[: _LOW.start] + stamp[_LOW.stop :]
         if coarse != self._coarse_stamp:
             self._coarse_stamp, self._coarse_text = coarse, None
-            return self._time(stamp)
-        # Busy servers' flows are so near to each other that most lines show the same time.
-        text = self._coarse_text
-        if text is None:
-            text = self._coarse_text = self._coarse_time(coarse)
-        return text if text and stamp[7] & stamp[8] & 0x80 else self._time(stamp)
+        elif self._coarse_text is None:
+            self._coarse_text = self._coarse_time(coarse)
+        return self._time(stamp)
 
     def _coarse_time(self, key: bytes) -> str:
         """Write a time without its lowest bits; nothing where these can make a difference."""
-        head, high = key[: _LOW.start], key[_LOW.start :]
+        head, high = key[:_LOW_START], key[_LOW_START:]
         seconds, nanos = wire.seconds(head), wire.nanos(head + b"\x80\x80" + high)
         if seconds is None or not 0 <= nanos < wire.SECOND_NS - _LOW_NS:
             return ""

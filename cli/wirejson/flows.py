@@ -13,6 +13,7 @@ is the same to the letter. The page is long because few of its pieces mean anyth
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -21,7 +22,7 @@ from api.proto.flow.flow_pb2 import TCP, FileInfo, Flow, IPVersion, Layer4
 from api.proto.observer.observer_pb2 import GetFlowsResponse
 from cli import wire
 from cli.kept import Kept
-from cli.quickcut import QuickCutter, joined
+from cli.quickcut import QuickCut, QuickCutter, joined
 from cli.wirejson import render
 from cli.wirejson.writer import MessageWriter, Writers
 
@@ -37,6 +38,7 @@ _VERDICT = b"\x10"
 _CUTS = ("ethernet", "source", "file", "interface")
 _PARTS = ("time", "uuid", "ethernet", "IP", "l4", "source", "destination", "file", "interface")
 _FLAGS_TAG = 0x1A
+_NO_RUNS = (b"", b"", b"")
 
 
 class _Segments(NamedTuple):
@@ -51,9 +53,8 @@ class _Segments(NamedTuple):
     """The last one in use; -1 for none."""
 
 
-_Usual = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, _Segments, bytes]
-"""Time, uuid, Ethernet, IP, l4, source, destination, interface and file; the texts around them;
-the node's name."""
+_Usual = tuple[QuickCut, bytes, bytes, _Segments, bytes, bytes]
+"""The parts, interface and file; the texts around them and behind all; the node's name."""
 
 
 class _Frame(NamedTuple):
@@ -73,10 +74,10 @@ class FlowLines:
     def __init__(self) -> None:
         """Make the writers of the parts."""
         writers = Writers()
-        self._quick_cut = QuickCutter()
+        self._quick_cutter = QuickCutter()
         self._is_our_order = True
         self._any_response = writers.of(GetFlowsResponse.DESCRIPTOR)
-        self._flow = MessageWriter(Flow.DESCRIPTOR, writers)
+        self._fields = MessageWriter(Flow.DESCRIPTOR, writers)
         fields = Flow.DESCRIPTOR.fields_by_name
         endpoint = writers.of(fields["source"].message_type)
         interface = writers.of(fields["interface"].message_type)
@@ -92,25 +93,36 @@ class FlowLines:
         self._segments = Kept(self._segments_of)
         self._two_runs = Kept(self._cut_runs)
         self._last_fields = Kept(self._fields_of)
-        self._part_slots = [self._flow.slot(name) for name in _PARTS]
-        self._cut_slots = [self._flow.slot(name) for name in _CUTS]
+        self._part_slots = [self._fields.slot(name) for name in _PARTS]
+        self._cut_slots = [self._fields.slot(name) for name in _CUTS]
 
-    def __call__(self, message: bytes) -> bytes:
-        """Write a response as a line; raises DecodeError on bytes that are none."""
-        pieces = self.flow(message)
-        return b"".join(pieces) if pieces is not None else f"{self.any(message)}\n".encode()
+    def pieces(
+        self, messages: Sequence[bytes], other: Callable[[bytes], Sequence[bytes]]
+    ) -> list[bytes]:
+        """Write responses as lines, in pieces; what is no usual flow is given to `other`.
+
+        Raises:
+            DecodeError: bytes that are no response.
+        """
+        pieces: list[bytes] = []
+        cuts = self._quick_cutter.cuts(messages) if self._is_our_order else repeat(None)
+        for message, cut in zip(messages, cuts, strict=False):
+            line = self._flow(message, cut)
+            pieces += other(message) if line is None else line
+        return pieces
 
     def any(self, message: bytes) -> str:
         """Write any response as a JSON object; raises DecodeError on bytes that are none."""
         return self._any_response(message)
 
-    def flow(self, message: bytes) -> Sequence[bytes] | None:
+    def _flow(self, message: bytes, cut: QuickCut | None) -> Sequence[bytes] | None:
         """Write a flow in the usual shape as the pieces of a line; None for anything else."""
-        cut = self._at_a_glance(message) if self._is_our_order else None
-        cut = cut or self._in_any_order(message)
-        if cut is None:
+        usual = self._at_a_glance(message, cut) if cut is not None else None
+        usual = usual or self._in_any_order(message)
+        if usual is None:
             return None
-        stamp, uuid, ethernet, ip, l4, source, destination, interface, file, segments, name = cut
+        cut, interface, file, segments, last, name = usual
+        stamp, uuid, ethernet, ip, l4, source, destination, _ = cut
         packet = ethernet + ip
         frame = self._frame[wire.shape(uuid + packet)]
         time = self._time(stamp)
@@ -126,7 +138,9 @@ class FlowLines:
         return (
             b'{"flow":{',
             time,
-            b',"uuid":"%b"' % uuid if uuid else b"",
+            b',"uuid":"' if uuid else b"",
+            uuid,
+            b'"' if uuid else b"",
             head,
             before_left,
             left,
@@ -148,6 +162,7 @@ class FlowLines:
             before_interface,
             self._interface[interface] if interface else b"",
             end,
+            last,
             b"}",
             self._node_name[name],
             b",",
@@ -155,12 +170,9 @@ class FlowLines:
             b"}\n",
         )
 
-    def _at_a_glance(self, message: bytes) -> _Usual | None:
-        """Take a flow apart that has its fields in the order of our servers."""
-        cut = self._quick_cut(message)
-        if cut is None:
-            return None
-        stamp, uuid, ethernet, ip, l4, source, destination, (first, second, last) = cut
+    def _at_a_glance(self, message: bytes, cut: QuickCut) -> _Usual | None:
+        """Take up a flow that has its fields in the order of our servers."""
+        _, _, _, ip, _, source, destination, (first, second, last) = cut
         if first.startswith(_VERDICT):
             # That is Go's order, and its last run has parts within.
             self._is_our_order = False
@@ -170,13 +182,15 @@ class FlowLines:
             interface, last = _taken(last)
         if last.startswith(_FILE):
             file, last = _taken(last)
-        segments = self._two_runs[first, second]
-        if segments is not None and last:
-            segments = self._followed(segments, last)
+        segments, text = self._two_runs[first, second], b""
         if segments is None or not source or not destination or not ip:
             return None
+        if last:
+            text, first_slot = self._last_fields[last]
+            if first_slot <= segments.last_slot:
+                return None
         name = message[3 : 3 + message[2]]
-        return stamp, uuid, ethernet, ip, l4, source, destination, interface, file, segments, name
+        return cut, interface, file, segments, text, name
 
     @cached_property
     def _cut(self) -> "Cutter":
@@ -194,7 +208,8 @@ class FlowLines:
         segments = self._segments[rest] if _POLICIES not in rest else self._in_two_steps(rest)
         if segments is None:
             return None
-        return stamp, uuid, ethernet, ip, l4, source, destination, interface, file, segments, name
+        parts = stamp, uuid, ethernet, ip, l4, source, destination, _NO_RUNS
+        return parts, interface, file, segments, b"", name
 
     def _time(self, stamp: bytes) -> bytes:
         """Write a time; nothing for one in no usual shape."""
@@ -252,7 +267,7 @@ class FlowLines:
     def _segments_of(self, rest: bytes) -> _Segments | None:
         """Write a flow without its parts, cut where they belong; None if they are in it."""
         try:
-            slots = self._flow.slots(rest)
+            slots = self._fields.slots(rest)
         except DecodeError:
             return None
         if any(slots[slot] for slot in self._part_slots):
@@ -270,7 +285,7 @@ class FlowLines:
     def _fields_of(self, last: bytes) -> tuple[bytes, int]:
         """Write fields that belong behind an interface, and tell the first slot; else -1."""
         try:
-            slots = self._flow.slots(last)
+            slots = self._fields.slots(last)
         except DecodeError:
             return b"", -1
         interface = self._cut_slots[-1]

@@ -31,6 +31,11 @@ def printer(words: tuple[str, ...]) -> CompactPrinter:
     return made
 
 
+def usual(which: CompactPrinter, data: bytes) -> str:
+    """Write the line of a response the short way; nothing where that is for others."""
+    return "".join(which.usual.lines([data], lambda _: ""))
+
+
 # Texts kept from one example must not leak into the next.
 PRINTERS = tuple(printer(words) for words in WORDS)
 
@@ -41,7 +46,7 @@ def test_says_the_same_to_the_letter_in_any_order(seed: int, which: CompactPrint
     response = ordinary(rng)
     expected = which.line(response.SerializeToString())
     for data in [*(encoded(response, order) for order in ORDERS), shuffled(response, rng)]:
-        assert which.usual(data) in ("", expected)
+        assert usual(which, data) in ("", expected)
         assert which.line(data) == expected
 
 
@@ -53,7 +58,7 @@ def test_changed_bytes_say_what_protobuf_says_unless_it_refuses(
     data[int(at * (len(data) - 1))] ^= flip
     try:
         expected = PRINTERS[0].line(bytes(data))
-        text = PRINTERS[0].usual(bytes(data))
+        text = usual(PRINTERS[0], bytes(data))
     except DecodeError:
         return
     assert text in ("", expected)
@@ -63,7 +68,7 @@ def test_changed_bytes_say_what_protobuf_says_unless_it_refuses(
 def test_ordinary_flows_take_the_short_way(order: str) -> None:
     rng = random.Random(7)
     flows = [ordinary(rng) for _ in range(300)]
-    taken = [flow for flow in flows if PRINTERS[0].usual(encoded(flow, order))]
+    taken = [flow for flow in flows if usual(PRINTERS[0], encoded(flow, order))]
     plain = [
         flow
         for flow in flows
@@ -76,12 +81,20 @@ def test_ordinary_flows_take_the_short_way(order: str) -> None:
 
 
 def test_kept_texts_are_bounded() -> None:
-    usual = PRINTERS[0].usual
+    kept = PRINTERS[0].usual
     rng = random.Random(3)
     for number in range(9_000):
         response = ordinary(rng)
         response.flow.source.ID = number
         response.flow.proxy_port = number
-        usual(encoded(response, "ours"))
-    assert 0 < len(usual._ends) <= 8192
-    assert 0 < len(usual._rests) <= 8192
+        usual(PRINTERS[0], encoded(response, "ours"))
+    assert 0 < len(kept._ends) <= 8192
+    assert 0 < len(kept._rests) <= 8192
+
+
+@given(seed=st.integers(0, 1 << 32), which=st.sampled_from(PRINTERS))
+def test_a_batch_says_what_its_responses_say(seed: int, which: CompactPrinter) -> None:
+    rng = random.Random(seed)
+    flows = [ordinary(rng) for _ in range(6)]
+    batch = [encoded(flow, rng.choice(ORDERS)) for flow in flows * 2]
+    assert which.usual.lines(batch, which.line) == [which.line(each) for each in batch]
