@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import uvloop
@@ -26,6 +27,7 @@ from observer.kernel.errors import KernelError
 from server import live, replay
 from server.commands import check, cleanup, config
 from server.configure import resolve
+from server.contradictions import refuse_contradictions
 from server.errors import ServerError
 from server.listening import listen
 from server.node import build_node
@@ -59,6 +61,7 @@ def main() -> int:
 def serve(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run until told to stop; 0, or 1 with a line on standard error when it cannot go on."""
     settings = resolve(argv, environ)
+    refuse_contradictions(settings)
     log.configure(settings.log_level)
     gc.set_threshold(_YOUNG_OBJECTS)
     status = 0
@@ -82,9 +85,13 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if settings.replay is None:
+        observe = live.observe
+    else:
+        # what cannot be replayed is refused before anybody can connect
+        observe = partial(replay.observe, recording=await replay.opened(settings.replay))
     node, health = build_node(settings), Health()
     lane = await listen(settings, node, health)
-    observe = live.observe if settings.replay is None else replay.observe
     try:
         async with asyncio.TaskGroup() as tasks:
             worker = tasks.create_task(

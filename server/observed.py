@@ -11,7 +11,6 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, Protocol
 
 from observer.kernel.datapath import LeadsTo
-from server.errors import ServerError
 from server.mirror import REFUSALS
 
 if TYPE_CHECKING:
@@ -31,13 +30,8 @@ _ENDPOINT_KINDS: Final = ("veth", "netkit", "tun")
 
 
 def observes(settings: Settings) -> bool:
-    """Tell whether interfaces are only looked at; ServerError if settings contradict each other."""
-    is_observing = settings.mode == "observe"
-    if is_observing and not settings.interface:
-        raise ServerError("observe: which interfaces? --interface NAME, such as 'veth*'")
-    if settings.interface and not is_observing:
-        raise ServerError("--interface is for --mode observe")
-    return is_observing
+    """Tell whether interfaces are only looked at."""
+    return settings.mode == "observe"
 
 
 def pin_name(settings: Settings) -> str:

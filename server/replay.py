@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from observer.kernel.errors import RecordingError
 from observer.kernel.recording import RecordedChange, Recording
@@ -16,7 +17,6 @@ from server.cluster.objects import Change, ChangeKind
 from server.cluster.read import read_object
 from server.cluster.state import ClusterState
 from server.endpoints import EndpointManager
-from server.errors import ServerError
 from server.losses import LossReports
 from server.node import Node
 from server.playback import replayed
@@ -25,20 +25,21 @@ from server.settings import Settings
 logger = logging.getLogger(__name__)
 
 
-async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None]) -> None:
-    """Replay `settings.replay`, then wait until cancelled.
+async def opened(path: Path) -> Recording:
+    """Open a recording and check all of it; RecordingError names what is wrong, and where."""
+    return await asyncio.to_thread(Recording, path)
+
+
+async def observe(
+    settings: Settings, node: Node, *, recording: Recording, on_ready: Callable[[], None]
+) -> None:
+    """Replay the recording, then wait until cancelled.
 
     `on_ready` when there is something to ask for: at once, or with `--speed max` at the end.
 
     Raises:
-        RecordingError: the recording is foreign, truncated or corrupt.
-        ServerError: settings that contradict each other.
+        RecordingError: an object in the recording cannot be read.
     """
-    if settings.replay is None or settings.state is not None or settings.record is not None:
-        raise ServerError(
-            "replay: cluster state and samples come from the recording; leave out --state, --record"
-        )
-    recording = await asyncio.to_thread(Recording, settings.replay)
     logger.info("replaying file=%s samples=%d", settings.replay, recording.sample_count)
     if settings.speed is not None:
         on_ready()

@@ -16,6 +16,7 @@ from observer.kernel.errors import KernelError
 from server.checks import company, kernel, mounts, network, privileges, serving, toolchain
 from server.checks.finding import Finding, Probe, State, warning
 from server.checks.trial import trial
+from server.contradictions import refuse_contradictions
 from server.observed import observes
 from server.settings import SCHEMA, Settings
 
@@ -71,6 +72,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     flags = vars(parser.parse_args(argv))
     output = flags.pop("output")
     settings = resolve_flags(SCHEMA, flags, environ).settings
+    refuse_contradictions(settings)
     findings = look(_probes(settings), settings)
     write = in_json if output == "json" else in_text
     print(write(findings))

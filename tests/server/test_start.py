@@ -42,16 +42,41 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
     assert line.endswith("expected one less than a power of two: '4096'")
 
 
-def test_to_observe_it_must_know_what(tmp_path: Path) -> None:
-    status, line = start(tmp_path, "--mode", "observe")
-    assert status == 1
-    assert line == "hubble-server: observe: which interfaces? --interface NAME, such as 'veth*'"
-
-
-def test_interfaces_of_others_are_only_observed(tmp_path: Path) -> None:
-    status, line = start(tmp_path, "--interface", "veth*")
-    assert status == 1
-    assert line == "hubble-server: --interface is for --mode observe"
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["--mode", "observe"],
+            "observe: which interfaces? --interface NAME, such as 'veth*'",
+        ),
+        (["--interface", "veth*"], "--interface is for --mode observe"),
+        (["--speed", "max"], "--speed is for --replay"),
+        (["--record", "{folder}"], "create recording: File exists: {folder}"),
+        (
+            ["--replay", "x", "--state", "{folder}", "--record", "y", "--mode", "observe"],
+            (
+                "replay: cluster state and samples come from the recording; "
+                "leave out --state, --record, --mode observe"
+            ),
+        ),
+        (
+            ["--replay", "{folder}/none.rec"],
+            "open recording: No such file or directory: {folder}/none.rec",
+        ),
+        (["--replay", "{folder}"], "open recording: Is a directory: {folder}"),
+        (
+            ["--listen-address", ":0", "--tls-key-file", "key.pem"],
+            "set up TLS: tls-key-file is given, tls-cert-file is missing",
+        ),
+    ],
+)
+def test_what_makes_no_sense_together_is_refused_before_anything_is_made(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
+    filled = [word.format(folder=tmp_path) for word in words]
+    status, line = start(tmp_path, *filled)
+    assert (status, line) == (1, f"hubble-server: {said.format(folder=tmp_path)}")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_truncated_recording_is_refused_with_its_offset(tmp_path: Path) -> None:
@@ -61,12 +86,7 @@ def test_a_truncated_recording_is_refused_with_its_offset(tmp_path: Path) -> Non
     assert status == 1
     assert f"{recording}: truncated" in line
     assert line.endswith("at offset 24")
-
-
-def test_a_replay_has_no_other_state(tmp_path: Path) -> None:
-    status, line = start(tmp_path, "--replay", tmp_path / "x.rec", "--state", tmp_path)
-    assert status == 1
-    assert "leave out --state" in line
+    assert list(tmp_path.iterdir()) == [recording]
 
 
 @pytest.mark.kernel
