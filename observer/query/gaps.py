@@ -25,7 +25,7 @@ class Gaps:
         self._last_ns = 0
 
     def add(self, count: int, *, first_ns: int, last_ns: int) -> None:
-        """Note that `count` rows were overwritten, with times in this range."""
+        """Note that `count` events were overwritten, with times in this range."""
         if not self._count:
             self._first_ns = first_ns
         self._count += count

@@ -21,3 +21,9 @@ def are_agent_events(kind: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Tell what the agent did from all else, gaps included: their stream has no room for them."""
     agent: NDArray[np.bool_] = kind == scalars.AGENT
     return agent
+
+
+def are_debug_events(kind: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Tell what the programs say of their steps from all else, gaps included as above."""
+    debug: NDArray[np.bool_] = kind == scalars.DEBUG
+    return debug

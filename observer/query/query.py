@@ -34,6 +34,7 @@ from observer.query.start import start_position
 from observer.query.step import Step, judged
 from observer.table.columns import EventKind
 from observer.table.ring import FlowTable
+from observer.table.tally import Counts
 
 OVERTAKEN: Final = "reader overtaken"
 """Reason in the ledger."""
@@ -111,8 +112,11 @@ class FlowQuery:
         self._encode = Pace(target_s=ENCODE_TARGET_S, rows=encode_rows, least=32, most=2_048)
         self._gaps = Gaps(patient=request.follow, clock_s=clock_s)
         self._progress = Progress(wanted=progress, clock_s=clock_s)
+        self._kinds = request.kinds(np.arange(256, dtype=np.uint8))
         self._seen_ns = 0
         """Time of the next row if it was there when last looked, else of the one before."""
+        self._seen_events = np.zeros(256, np.int64)
+        """By kind: how many came before the next row."""
 
     @classmethod
     def from_request(
@@ -158,10 +162,12 @@ class FlowQuery:
         request, table = self._request, self._table
         stop = None if request.follow else table.head
         missing = request.number if request.number and not request.follow else None
+        stop_events = table.events_before(table.head)
         position = await start_position(table, request, self._scan, self._clock_s)
+        self._see(position)
         while True:
             await table.turns.next()
-            position = self._note_gap(position, stop)
+            position = self._note_gap(position, stop, stop_events)
             if self._gaps.wait_s == 0:
                 yield self._report(position)
                 # Meanwhile the writer went on, perhaps over our position again.
@@ -176,6 +182,7 @@ class FlowQuery:
                     await self._wait(position)
                 continue
             step = self._turn(position, head, missing)
+            self._see(step.next)
             if len(step.positions):
                 for number, framed in enumerate(self._encoded(step.positions)):
                     if number:
@@ -195,15 +202,19 @@ class FlowQuery:
         if self._gaps.wait_s is not None:
             yield self._report(position)
 
-    def _note_gap(self, position: int, stop: int | None) -> int:
-        """Count rows that were overwritten before they were read; return where to go on."""
-        oldest = self._table.oldest if stop is None else min(self._table.oldest, stop)
+    def _note_gap(self, position: int, stop: int | None, stop_events: Counts) -> int:
+        """Count what was overwritten before it was read; return where to go on."""
+        table = self._table
+        oldest = table.oldest if stop is None else min(table.oldest, stop)
         if position >= oldest:
             return position
-        count = oldest - position
-        last_ns = self._time_ns(self._table.oldest)
-        self._gaps.add(count, first_ns=self._seen_ns or last_ns, last_ns=last_ns)
-        self._ledger.count(Stage.READER, OVERTAKEN, count)
+        events = table.events_before(oldest) if oldest == table.oldest else stop_events
+        count = int((events - self._seen_events)[self._kinds].sum())
+        last_ns = self._time_ns(table.oldest)
+        if count:
+            self._gaps.add(count, first_ns=self._seen_ns or last_ns, last_ns=last_ns)
+            self._ledger.count(Stage.READER, OVERTAKEN, count)
+        self._seen_events, self._seen_ns = events, last_ns
         return oldest
 
     def _report(self, position: int) -> Framed:
@@ -277,7 +288,6 @@ class FlowQuery:
         else:
             pace.took(scanned, self._clock_s() - began_s)
         ended = not cut and end < rows.stop - rows.start
-        self._see(position + scanned)
         return Step(
             positions=position + found,
             flow_count=int(np.count_nonzero(flows[:kept])),
@@ -305,7 +315,8 @@ class FlowQuery:
         return parts
 
     def _see(self, position: int) -> None:
-        """Remember the time of the next row, or of the one before if it is not yet there."""
+        """Remember where we are: what is overwritten from here on was missed."""
+        self._seen_events = self._table.events_before(position)
         self._seen_ns = self._time_ns(min(position, self._table.head - 1))
 
     def _time_ns(self, position: int) -> int:

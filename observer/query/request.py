@@ -11,12 +11,16 @@ from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from api.proto.observer.observer_pb2 import GetAgentEventsRequest, GetFlowsRequest
+from api.proto.observer.observer_pb2 import (
+    GetAgentEventsRequest,
+    GetDebugEventsRequest,
+    GetFlowsRequest,
+)
 from observer.encode import FieldMask, FieldMaskError
 from observer.filters import FilterError, Selection, compile_filters
 from observer.filters.context import FlowSource
 from observer.query.errors import InvalidQueryError, QueryError
-from observer.query.kinds import KindTest, are_agent_events, are_flows
+from observer.query.kinds import KindTest, are_agent_events, are_debug_events, are_flows
 
 _NS_PER_S = 1_000_000_000
 _MAX_NS = (1 << 63) - 1
@@ -85,6 +89,17 @@ class FlowRequest:
     @classmethod
     def parse_agent(cls, request: GetAgentEventsRequest) -> "FlowRequest":
         """Check a request for agent events; errors as for `parse`."""
+        return cls._parse_events(request, are_agent_events)
+
+    @classmethod
+    def parse_debug(cls, request: GetDebugEventsRequest) -> "FlowRequest":
+        """Check a request for debug events; errors as for `parse`."""
+        return cls._parse_events(request, are_debug_events)
+
+    @classmethod
+    def _parse_events(
+        cls, request: GetAgentEventsRequest | GetDebugEventsRequest, kinds: KindTest
+    ) -> "FlowRequest":
         _check(request)
         return cls(
             number=request.number,
@@ -92,14 +107,14 @@ class FlowRequest:
             follow=request.follow,
             since_ns=_time_ns(request.since, "since") if request.HasField("since") else None,
             until_ns=_time_ns(request.until, "until") if request.HasField("until") else None,
-            # Looked at in large slices: they are rare.
+            # Looked at in large slices: they are few among the rows.
             selection=compile_filters([], []),
             mask=None,
-            kinds=are_agent_events,
+            kinds=kinds,
         )
 
 
-def _check(request: GetFlowsRequest | GetAgentEventsRequest) -> None:
+def _check(request: GetFlowsRequest | GetAgentEventsRequest | GetDebugEventsRequest) -> None:
     if request.first and request.follow:
         raise InvalidQueryError("first cannot be specified with follow")
 

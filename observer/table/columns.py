@@ -72,7 +72,7 @@ FLOW_COLUMNS: Final[dict[str, tuple[DTypeLike, Shape]]] = {
     "destination_ip": (np.uint64, (2,)),
     "source_port": (np.uint16, ()),  # host order; ICMP, VRRP, IGMP: type
     "destination_port": (np.uint16, ()),  # host order; ICMP: code; VRRP: vrid
-    "macs": (np.uint8, (12,)),  # source MAC, destination MAC
+    "macs": (np.uint8, (12,)),  # source MAC, destination MAC; of kind DEBUG: three native uint32
     "source_ref": (np.int32, ()),  # Interns.endpoints
     "destination_ref": (np.int32, ()),  # Interns.endpoints
     "source_service_ref": (np.int32, ()),  # Interns.services
@@ -92,5 +92,5 @@ FLOW_COLUMNS: Final[dict[str, tuple[DTypeLike, Shape]]] = {
     "packets": (np.uint32, ()),
     "rtt_ns": (np.uint32, ()),
     "rule_cookie": (np.uint32, ()),
-    "ip_trace_id": (np.uint64, ()),
+    "ip_trace_id": (np.uint64, ()),  # of kind DEBUG: hash of the packet
 }

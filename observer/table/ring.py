@@ -26,6 +26,7 @@ from observer.table.columns import FLOW_COLUMNS, EventKind, RowFlag
 from observer.table.interns import Interns, InternTable
 from observer.table.label_sets import LabelSets
 from observer.table.rows import Column, Rows
+from observer.table.tally import Tally, count_events, count_rows
 from observer.table.turns import Turns
 from observer.table.uuids import RowUuids
 from observer.table.watermark import Watermark
@@ -72,6 +73,7 @@ class FlowTable:
         self.watermark = Watermark()
         """No row to come is older."""
         self._appended = np.zeros(256, np.int64)
+        self._tally = Tally(self._count_events)
         self._waiting: set[asyncio.Future[None]] = set()
         self.turns = Turns()
         """Whoever reads much takes one before each part."""
@@ -105,7 +107,7 @@ class FlowTable:
             interns.retain(rows.columns[name])
         for start in range(0, rows.count, self.capacity):
             self._copy(rows, start, min(start + self.capacity, rows.count))
-        self._appended += np.bincount(rows.columns["kind"], minlength=256)
+        self._count(rows)
         for index, detail in sorted(rows.details.items()):
             if first + index >= self.oldest:
                 self._details[first + index] = detail
@@ -156,6 +158,13 @@ class FlowTable:
             if found < len(times):
                 break
         return position
+
+    def events_before(self, position: int) -> NDArray[np.int64]:
+        """Count the events that ever came before a position, int64 (256,) by kind.
+
+        The position must be readable, or head. A row of kind LOST counts for what it stands for.
+        """
+        return self._tally.before(position, head=self.head)
 
     def uuids(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Write the rows' uuids as ASCII, uint8 of shape (n, 36): the same for ever."""
@@ -212,6 +221,20 @@ class FlowTable:
             start += count
             self.head += count
         self._forget_details()
+
+    def _count(self, rows: Rows) -> None:
+        kinds = rows.columns["kind"]
+        counts = count_rows(kinds)
+        self._appended += counts
+        events = count_events(counts, kinds, rows.columns["bytes"])
+        self._tally.add(events, head=self.head, oldest=self.oldest)
+
+    def _count_events(self, start: int, stop: int) -> NDArray[np.int64]:
+        total = np.zeros(256, np.int64)
+        for segment in self.segments(start, stop):
+            kinds = self.columns["kind"][segment]
+            total += count_events(count_rows(kinds), kinds, self.columns["bytes"][segment])
+        return total
 
     def _forget_details(self) -> None:
         oldest = self.oldest

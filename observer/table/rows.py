@@ -69,6 +69,15 @@ class Rows:
         self.details[index] = detail
         self.columns["flags"][index] |= scalars.DETAIL
 
+    def blank(self, which: NDArray[np.intp]) -> None:
+        """Let nothing be known of some rows but their time and CPU."""
+        for name, column in self.columns.items():
+            if name not in ("time_ns", "cpu"):
+                column[which] = 0
+        self.raw.identities[:, which] = 0
+        self.raw.ifindex[which] = 0
+        self.raw.original_set[which] = False
+
     def head(self, count: int) -> "Rows":
         """View the first count rows, without details."""
         columns = {name: column[:count] for name, column in self.columns.items()}
