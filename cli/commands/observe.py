@@ -5,18 +5,15 @@
 Everything typed is checked before a connection is made or a file is opened.
 """
 
+from api.lane.metadata import Metadata
 from api.proto.flow.flow_pb2 import FlowFilter
 from api.proto.observer.observer_pb2 import GetFlowsRequest
-from cli.aggregate import DETAILS_METADATA, AggregatePrinter
 from cli.connection import ServerOptions
 from cli.errors import UsageError
 from cli.fieldmask import field_mask
-from cli.filters.raw import parse_filters, raw_filters_yaml
 from cli.filters.tracker import FilterFlags
 from cli.flags.arguments import Arguments
-from cli.fold import OneLinePerPacket
-from cli.printers.choice import Printer, flow_printer, output_format
-from cli.printers.legacyjson import LegacyJsonPrinter, wants_legacy_json
+from cli.printers.choice import Printer, flow_printer, output_format, wants_legacy_json
 from cli.selection import select
 from cli.stream import Question, ask
 from cli.surroundings import Surroundings
@@ -35,13 +32,13 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
         raise UsageError("cannot use --input-file and --auto-port-forward together")
     request = GetFlowsRequest()
     select(request, arguments, surroundings.now_ns(), of_file=bool(path))
-    allow += parse_filters("allowlist", arguments.texts("allowlist"))
-    deny += parse_filters("denylist", arguments.texts("denylist"))
+    allow += _raw_filters("allowlist", arguments)
+    deny += _raw_filters("denylist", arguments)
     mask = field_mask(chosen, arguments)
     # Groups may be of any field, and packets and bytes are in none that can be named.
     request.field_mask.paths.extend(() if arguments.texts("aggregate-by") else mask)
     if arguments.on("print-raw-filters"):
-        surroundings.out.write(raw_filters_yaml(_json(allow), _json(deny)))
+        surroundings.out.write(_yaml(allow, deny))
         return
     request.whitelist.extend(allow)
     request.blacklist.extend(deny)
@@ -59,23 +56,28 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
         printer=printer,
         debug=arguments.on("debug"),
         follow=request.follow,
-        metadata=DETAILS_METADATA if arguments.texts("aggregate-by") else (),
+        metadata=_metadata(arguments),
         quiet=arguments.on("silent-errors"),
         now_ns=surroundings.now_ns(),
     )
     ask(question, surroundings)
 
 
+# What most command lines do without is loaded where it is wanted: half of the time that a short
+# answer takes is loading.
+
+
 def _printer(output: str, arguments: Arguments, surroundings: Surroundings) -> Printer:
     names = arguments.texts("aggregate-by")
     if names:
+        from cli.aggregate import AggregatePrinter
+
         return AggregatePrinter(names, output, time_text(arguments.text("time-format")))
-    legacy = wants_legacy_json(arguments.text("output"), surroundings.environ)
-    if legacy and arguments.texts("field-mask"):
-        raise UsageError("json output format is not compatible with custom field mask")
-    printer = LegacyJsonPrinter() if legacy else flow_printer(output, arguments, surroundings)
+    printer = _line_printer(output, arguments, surroundings)
     if not arguments.on("one-line-per-packet"):
         return printer
+    from cli.fold import OneLinePerPacket
+
     return OneLinePerPacket(
         printer,
         as_json=output == "json",
@@ -84,9 +86,39 @@ def _printer(output: str, arguments: Arguments, surroundings: Surroundings) -> P
     )
 
 
-def _json(filters: list[FlowFilter]) -> list[str]:
-    # Of all that observe does only this needs it, and hardly ever.
+def _line_printer(output: str, arguments: Arguments, surroundings: Surroundings) -> Printer:
+    if not wants_legacy_json(arguments.text("output"), surroundings.environ):
+        return flow_printer(output, arguments, surroundings)
+    if arguments.texts("field-mask"):
+        raise UsageError("json output format is not compatible with custom field mask")
+    from cli.printers.legacyjson import LegacyJsonPrinter
+
+    return LegacyJsonPrinter()
+
+
+def _metadata(arguments: Arguments) -> Metadata:
+    if not arguments.texts("aggregate-by"):
+        return ()
+    from cli.aggregate import DETAILS_METADATA
+
+    return DETAILS_METADATA
+
+
+def _raw_filters(flag: str, arguments: Arguments) -> list[FlowFilter]:
+    texts = arguments.texts(flag)
+    if not texts:
+        return []
+    from cli.filters.raw import parse_filters
+
+    return parse_filters(flag, texts)
+
+
+def _yaml(allow: list[FlowFilter], deny: list[FlowFilter]) -> str:
+    from cli.filters.raw import raw_filters_yaml
     from cli.wirejson.writer import Writers
 
     write = Writers().of(FlowFilter.DESCRIPTOR)
-    return [write(each.SerializeToString()) for each in filters]
+    return raw_filters_yaml(
+        [write(each.SerializeToString()) for each in allow],
+        [write(each.SerializeToString()) for each in deny],
+    )

@@ -1,6 +1,6 @@
 """Which printer: from --output and the flags about text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from cli.errors import UsageError
@@ -18,6 +18,10 @@ _FORMATS = {
     "table": "table",
     "tab": "table",
 }
+
+# In HUBBLE_COMPAT; `jsonpb` is JSON of today in any case.
+_LEGACY_SWITCH = "legacy-json-output"
+_LEGACY_OUTPUTS = ("json", "JSON")
 
 
 class Printer(Protocol):
@@ -39,6 +43,12 @@ def output_format(arguments: Arguments) -> str:
     if chosen == "table" and arguments.on("follow"):
         raise UsageError("table output format is not compatible with follow mode")
     return chosen
+
+
+def wants_legacy_json(output: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether --output means JSON of the old form (`legacyjson`); names count in any case."""
+    names = environ.get("HUBBLE_COMPAT", "").lower().split(",")
+    return output in _LEGACY_OUTPUTS and _LEGACY_SWITCH in (name.strip() for name in names)
 
 
 def flow_printer(output: str, arguments: Arguments, surroundings: Surroundings) -> Printer:

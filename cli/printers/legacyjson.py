@@ -3,20 +3,11 @@
 HUBBLE_COMPAT=legacy-json-output asks for it, for `-o json`; `-o jsonpb` stays as it is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from api.proto.flow.flow_pb2 import Flow, LostEvent
 from api.proto.observer.observer_pb2 import GetFlowsResponse
 from cli.wirejson.writer import Writers
-
-_SWITCH = "legacy-json-output"
-_OUTPUTS = ("json", "JSON")
-
-
-def wants_legacy_json(output: str, environ: Mapping[str, str]) -> bool:
-    """Tell whether the word given to --output means the old form; names count in any case."""
-    names = environ.get("HUBBLE_COMPAT", "").lower().split(",")
-    return output in _OUTPUTS and _SWITCH in (name.strip() for name in names)
 
 
 class LegacyJsonPrinter:
