@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from api.lane.server import Server
 from api.lane.status import Code, RpcError
 from api.proto.peer import peer_pb2_grpc
 from api.proto.peer.peer_pb2 import ChangeNotification, ChangeNotificationType, NotifyRequest
+from observer.kernel.recording import RecordedChange, Recorder
 from server import peers
 from server.cluster.objects import Node as NodeObject
 from server.cluster.objects import ObjectKey
@@ -24,6 +26,7 @@ from server.node import Node, build_node
 from server.settings import Settings
 
 HUBBLE = Path(sys.executable).with_name("hubble")
+SERVER = Path(sys.executable).with_name("hubble-server")
 
 
 def described(name: str, address: str) -> NodeObject:
@@ -84,8 +87,12 @@ async def test_it_is_served_on_the_tcp_address_too(node: Node, address: str) -> 
     await remote.close()
 
 
-async def first_answer(channel: Channel) -> list[ChangeNotification]:
-    async with channel.server_stream("/peer.Peer/Notify", NotifyRequest()) as call:
+async def first_answer(
+    channel: Channel, *, wait_for_ready: bool = False
+) -> list[ChangeNotification]:
+    async with channel.server_stream(
+        "/peer.Peer/Notify", NotifyRequest(), wait_for_ready=wait_for_ready
+    ) as call:
         async for messages in call.batches():
             return [ChangeNotification.FromString(each) for each in messages]
     return []
@@ -130,3 +137,31 @@ async def test_the_command_line_shows_peers(node: Node, address: str) -> None:
     await process.wait()
     assert line.startswith("PEER_ADDED   [fd00::1]:")
     assert line.endswith(" blue/n1\n")
+
+
+async def test_a_replay_tells_of_itself_alone(tmp_path: Path) -> None:
+    """The nodes of its recording are not where it is played."""
+    document = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "n2"},
+        "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.2"}]},
+    }
+    with closing(Recorder(tmp_path / "node.rec")) as recorder:
+        recorder.change(RecordedChange(change="ADDED", object=document))
+    words = ("--replay", tmp_path / "node.rec", "--node-name", "n1", "--listen-address")
+    address = f"unix://{tmp_path}/hubble.sock"
+    server = await asyncio.create_subprocess_exec(
+        SERVER, *words, "127.0.0.1:0", "--socket-path", tmp_path / "hubble.sock",
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        channel = Channel(address)
+        (peer,) = await first_answer(channel, wait_for_ready=True)
+        await channel.close()
+    finally:
+        server.kill()
+        await server.wait()
+    host, _, port = peer.address.rpartition(":")
+    assert (peer.name, host) == ("n1", "127.0.0.1")
+    assert int(port) > 0
