@@ -15,6 +15,7 @@
  * passes untracked and each of its packets is reported.
  */
 #include "include/conntrack.h"
+#include "include/debug.h"
 #include "include/forward.h"
 #include "include/identity.h"
 #include "include/neighbour.h"
@@ -36,6 +37,14 @@ struct passage {
 	__u8 reason;
 	__u8 to_stack; /* a reply that has to go back through the stack */
 };
+
+/* The endpoint that the program runs for. */
+static __always_inline u32 own_endpoint(const struct passage *passage)
+{
+	if (passage->from)
+		return passage->from->endpoint_id;
+	return passage->to ? passage->to->endpoint_id : 0;
+}
 
 static __always_inline void name_parties(struct passage *passage)
 {
@@ -68,9 +77,11 @@ static __always_inline u32 judge(struct __sk_buff *skb, struct passage *passage,
 	*cookie = verdict.cookie;
 	if (is_new || verdict.drop)
 		report_verdict(skb, packet, &verdict, endpoint_id, remote, direction);
-	if (verdict.drop)
-		report_drop(skb, packet, &passage->parties, endpoint_id, verdict.drop,
-			    verdict.cookie);
+	if (!verdict.drop)
+		return 0;
+	debug(skb, passage->settings, endpoint_id, DEBUG_POLICY_DENIED,
+	      passage->parties.source_identity, passage->parties.destination_identity);
+	report_drop(skb, packet, &passage->parties, endpoint_id, verdict.drop, verdict.cookie);
 	return verdict.drop;
 }
 
@@ -123,6 +134,9 @@ static __always_inline u32 remember(struct __sk_buff *skb, struct passage *passa
 				 passage->begin_flags);
 	passage->entry = entry;
 	if (entry) {
+		debug(skb, passage->settings, own_endpoint(passage),
+		      passage->packet.ipv6 ? DEBUG_CT_CREATED6 : DEBUG_CT_CREATED4, 0,
+		      passage->parties.source_identity);
 		connection_name(entry, passage->tuple.side, &passage->parties);
 		entry->egress_cookie = passage->egress_cookie;
 		entry->ingress_cookie = passage->ingress_cookie;
@@ -136,6 +150,7 @@ static __always_inline u32 remember(struct __sk_buff *skb, struct passage *passa
 	else
 		return 0;
 	drop = DROP_AT(DROP_CT_MAP_INSERTION_FAILED, FILE_ENDPOINT_C);
+	debug(skb, passage->settings, endpoint_id, DEBUG_ERROR_RET, DROP_AT_PLACE(drop), E2BIG);
 	report_drop(skb, &passage->packet, &passage->parties, endpoint_id, drop, 0);
 	return drop;
 }
@@ -165,13 +180,17 @@ static __always_inline bool passes_by_connection(struct __sk_buff *skb, struct p
 static __always_inline u32 admit(struct __sk_buff *skb, struct passage *passage)
 {
 	bool is_error = passage->packet.icmp_error;
-	bool goes_on = false;
+	bool goes_on = false, passes;
 	u32 drop;
 
-	if (!is_error && passes_by_connection(skb, passage, &goes_on))
-		return 0;
-	name_parties(passage);
-	if (is_error && passes_by_inner(skb, passage))
+	debug_lookup(skb, passage->settings, own_endpoint(passage), &passage->packet,
+		     passage->from ? DEBUG_EGRESS : DEBUG_INGRESS);
+	passes = is_error ? passes_by_inner(skb, passage)
+			  : passes_by_connection(skb, passage, &goes_on);
+	debug(skb, passage->settings, own_endpoint(passage), DEBUG_CT_VERDICT, passage->reason, 0);
+	if (is_error || !passes)
+		name_parties(passage);
+	if (passes)
 		return 0;
 	drop = judge_both(skb, passage, !goes_on);
 	if (drop && goes_on && passage->entry)
@@ -231,12 +250,21 @@ static __always_inline int send_on(struct __sk_buff *skb, struct passage *passag
 	u32 drop;
 
 	if (!to || passage->to_stack || passage->packet.ttl <= 1) {
+		debug(skb, passage->settings, passage->from->endpoint_id, DEBUG_TO_STACK,
+		      passage->reason == TRACE_REASON_REPLY ||
+			      passage->reason == TRACE_REASON_RELATED,
+		      0);
 		tell(skb, passage, TRACE_TO_STACK, skb->ifindex);
 		return TC_ACT_OK;
 	}
+	debug(skb, passage->settings, passage->from->endpoint_id, DEBUG_LOCAL_DELIVERY,
+	      to->endpoint_id, passage->parties.source_identity);
 	drop = forward_rewrite(skb, &passage->packet, to);
-	if (drop)
+	if (drop) {
+		debug(skb, passage->settings, to->endpoint_id, DEBUG_ERROR_RET, DROP_AT_PLACE(drop),
+		      EFAULT);
 		return refuse(skb, passage, to->endpoint_id, drop);
+	}
 	tell(skb, passage, TRACE_TO_ENDPOINT, to->ifindex);
 	return bpf_redirect_peer(to->ifindex, 0);
 }
@@ -263,8 +291,11 @@ int from_endpoint(struct __sk_buff *skb)
 		if (pretends_to_route(&passage.packet))
 			return refuse(skb, &passage, passage.from->endpoint_id,
 				      DROP_AT(DROP_FORBIDDEN_ICMPV6_MESSAGE, FILE_ENDPOINT_C));
-		if (passage.packet.icmp_type == ICMPV6_NEIGHBOUR_SOLICIT)
+		if (passage.packet.icmp_type == ICMPV6_NEIGHBOUR_SOLICIT) {
+			debug_solicitation(skb, passage.settings, passage.from->endpoint_id,
+					   &passage.packet);
 			return answer_solicitation(skb, &passage.packet, passage.from);
+		}
 		return link_control();
 	}
 	if (!source_is_own(&passage.packet, passage.from))
@@ -300,6 +331,8 @@ int to_endpoint(struct __sk_buff *skb)
 		return link_control();
 	if (admit(skb, &passage))
 		return TC_ACT_SHOT;
+	debug(skb, passage.settings, passage.to->endpoint_id, DEBUG_LOCAL_DELIVERY,
+	      passage.to->endpoint_id, passage.parties.source_identity);
 	tell(skb, &passage, TRACE_TO_ENDPOINT, ifindex);
 	return TC_ACT_OK;
 }

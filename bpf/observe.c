@@ -14,6 +14,7 @@
  * connections are counted as untracked and not told.
  */
 #include "include/conntrack.h"
+#include "include/debug.h"
 #include "include/neighbour.h"
 
 /* The first packet that is seen may be an answer: then the other side began. */
@@ -74,7 +75,10 @@ static __always_inline void follow(struct __sk_buff *skb, const struct packet *p
 	if (!settings)
 		return;
 	tuple_of(&tuple, packet);
+	debug_lookup(skb, settings, 0, packet, hook == PLACE_EGRESS ? DEBUG_INGRESS : DEBUG_EGRESS);
 	entry = connection_find(&tuple);
+	if (!entry)
+		debug(skb, settings, 0, packet->ipv6 ? DEBUG_CT_CREATED6 : DEBUG_CT_CREATED4, 0, 0);
 	now = connection_clock(entry, packet);
 	entry = connection_of(packet, &tuple, entry, now);
 	if (!entry) {

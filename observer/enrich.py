@@ -54,6 +54,7 @@ class Enricher:
         self._directions(rows, source_ids)
         self._observed(rows, source_ids, destination_ids)
         self._policies(rows)
+        self._debug(rows)
         self._translated(rows)
 
     def _directions(self, rows: Rows, source_ids: np.ndarray) -> None:
@@ -96,6 +97,13 @@ class Enricher:
         if which.size:
             cookies = rows.columns["rule_cookie"][which]
             rows.columns["policies_ref"][which] = self._book.policy_refs(cookies)
+
+    def _debug(self, rows: Rows) -> None:
+        """Name the endpoint that a debug message is about: it has a number only."""
+        which = (rows.columns["kind"] == scalars.DEBUG).nonzero()[0]
+        if which.size:
+            endpoint_ids = rows.columns["endpoint_id"][which]
+            rows.columns["source_ref"][which] = self._book.local_refs(endpoint_ids)
 
     def _translated(self, rows: Rows) -> None:
         """Keep the packet's own source where it differs from the one before translation."""

@@ -92,6 +92,7 @@ def _load(settings: Settings) -> Datapath:
         attach=Attach(settings.attach),
         settings=DatapathSettings(
             per_packet=settings.per_packet,
+            debug=settings.debug_events,
             report_interval_ns=round(settings.report_interval * 1e9),
         ),
     )

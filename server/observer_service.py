@@ -14,7 +14,7 @@ from api.lane.status import Code, RpcError
 from api.lane.wire import Framed
 from api.proto.observer import observer_pb2 as pb
 from api.version import STATUS_VERSION
-from observer.encode import AgentEncoder, FlowEncoder
+from observer.encode import AgentEncoder, DebugEncoder, FlowEncoder
 from observer.ledger import Ledger
 from observer.namespaces import SeenNamespaces
 from observer.query import FlowQuery, FlowRequest, InvalidQueryError, QueryError, flows_rate
@@ -84,14 +84,34 @@ class ObserverService:
         self, call: Call, request: pb.GetAgentEventsRequest
     ) -> AsyncGenerator[Framed, None]:
         """Yield what the agent did; `number` counts agent events, not rows of other kinds."""
+        encoder = AgentEncoder(self._table, node_name=self._encoder.node_name)
+        async with aclosing(
+            self._events(call, lambda: FlowRequest.parse_agent(request), encoder)
+        ) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def get_debug_events(
+        self, call: Call, request: pb.GetDebugEventsRequest
+    ) -> AsyncGenerator[Framed, None]:
+        """Yield what the programs said of their steps, where that is switched on."""
+        encoder = DebugEncoder(self._table, node_name=self._encoder.node_name)
+        async with aclosing(
+            self._events(call, lambda: FlowRequest.parse_debug(request), encoder)
+        ) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def _events(
+        self, call: Call, parse: Callable[[], FlowRequest], encoder: AgentEncoder | DebugEncoder
+    ) -> AsyncGenerator[Framed, None]:
         try:
-            parsed = FlowRequest.parse_agent(request)
+            parsed = parse()
         except InvalidQueryError as error:
             raise RpcError(Code.INVALID_ARGUMENT, str(error)) from error
         except QueryError as error:
             raise RpcError(Code.UNKNOWN, str(error)) from error
         call.send_headers()
-        encoder = AgentEncoder(self._table, node_name=self._encoder.node_name)
         query = FlowQuery(
             parsed,
             table=self._table,

@@ -125,6 +125,15 @@ class Settings:
     per_packet: Annotated[
         bool, Setting(parse.switch, "report every packet instead of what changes", show.switch)
     ] = False
+    debug_events: Annotated[
+        bool,
+        Setting(
+            parse.switch,
+            "let the programs tell their steps with every packet, for 'hubble observe "
+            "debug-events': several events each",
+            show.switch,
+        ),
+    ] = False
 
     bpffs: Annotated[
         Path, Setting(parse.path, "BPF file system for pins; the server mounts it if it is missing")
@@ -176,7 +185,7 @@ GROUPS: Final = {
     "Observe": ("mode", "interface", "container_socket"),
     "Serve": ("listen_address", "socket_path", "prefer_ipv6", "shutdown_grace"),
     "TLS": ("tls_cert_file", "tls_key_file", "tls_client_ca_files"),
-    "Flows": ("event_buffer_capacity", "report_interval", "per_packet"),
+    "Flows": ("event_buffer_capacity", "report_interval", "per_packet", "debug_events"),
     "Kernel": ("bpffs", "attach", "ring_bytes", "connections"),
     "Recordings": ("record", "replay", "speed"),
     "Logs": ("log_level",),

@@ -11,7 +11,8 @@
  *
  * The headers are Hubble's own layouts (native byte order), so that recordings
  * and knowledge interoperate. What we add stands in `struct event_ext`
- * (ext_version 1), never in Hubble's fields. trace-sock has no ext.
+ * (ext_version 1), never in Hubble's fields. Debug messages and trace-sock have
+ * neither ext nor packet.
  */
 #ifndef LEAVITT_EVENTS_H
 #define LEAVITT_EVENTS_H
@@ -109,6 +110,17 @@ struct event_verdict {
 	__u32 pad2;
 };
 
+/* what the arguments are, the subtype says: debug.h */
+struct event_debug {
+	__u8 type;
+	__u8 subtype;
+	__u16 source;
+	__u32 hash;
+	__u32 arg1;
+	__u32 arg2;
+	__u32 arg3;
+};
+
 /* packed, as Hubble has it: the one exception to natural alignment */
 struct event_trace_sock {
 	__u8 type;
@@ -137,6 +149,7 @@ _Static_assert(sizeof(struct event_common) == 16, "capture header");
 _Static_assert(sizeof(struct event_drop) == 48, "DropNotify v3");
 _Static_assert(sizeof(struct event_trace) == 56, "TraceNotify v2");
 _Static_assert(sizeof(struct event_verdict) == 40, "PolicyVerdictNotify v1");
+_Static_assert(sizeof(struct event_debug) == 20, "DebugMsg");
 _Static_assert(sizeof(struct event_trace_sock) == 38, "TraceSockNotify");
 _Static_assert(sizeof(struct event_ext) == EXT_BYTES, "ext version 1");
 _Static_assert(sizeof(struct event_trace) + EXT_BYTES + CAPTURE_BYTES == SAMPLE_BYTES, "sample");

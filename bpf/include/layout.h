@@ -139,6 +139,7 @@ struct fragment_value {
 };
 
 #define SETTING_PER_PACKET 0x01
+#define SETTING_DEBUG 0x02 /* tell the steps of each packet, see debug.h */
 
 struct settings {
 	__u64 report_interval_ns;

@@ -56,7 +56,8 @@ struct sample {
 
 #define SCRATCH_PACKET 0
 #define SCRATCH_SWEEP 1 /* before 6.10 a sweep could be interrupted by a packet */
-#define SCRATCH_SLOTS 2
+#define SCRATCH_DEBUG 2
+#define SCRATCH_SLOTS 3
 
 /* SCRATCH_* -> room for what is too big for the stack, programs write */
 BPF_PERCPU_ARRAY(scratch, struct sample, SCRATCH_SLOTS);

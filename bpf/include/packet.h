@@ -23,6 +23,7 @@
 #define DROP_AT_REASON(drop) ((drop) >> 24)
 #define DROP_AT_FILE(drop) (((drop) >> 16) & 0xff)
 #define DROP_AT_LINE(drop) ((drop) & 0xffff)
+#define DROP_AT_PLACE(drop) ((drop) & 0xffffff) /* file and line */
 
 #define IPV4_MAPPED 0xffff0000ULL /* ::ffff:0:0, its second word on a little-endian machine */
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from observer.decode.classify import Classes, classify
+from observer.decode.debug import read_debug
 from observer.decode.ext import read_ext
 from observer.decode.headers import read_captures, read_headers, restore_sources
 from observer.decode.layout import HEADER_MAX_BYTES, WORDS_PER_SAMPLE
@@ -103,6 +104,9 @@ class Decoder:
             sockets = (types == scalars.TRACE_SOCK).nonzero()[0]
             if sockets.size:
                 read_sockets(samples[keep][sockets], sockets, rows)
+            messages = (types == scalars.DEBUG).nonzero()[0]
+            if messages.size:
+                read_debug(samples[keep][messages], messages, rows)
         restore_sources(header, rows)
 
     def _reserve(self, count: int) -> None:

@@ -7,6 +7,7 @@ older versions end earlier:
     drop     v0 v1: 36   v2: 40   v3: 48        ext_version 0: no ext
     trace    v0: 32      v1: 48   v2: 56        ext_version 1: 32 bytes
     verdict  v0 v1: 40                          capture: 24, never an ext
+    debug 20 and trace-sock 38: no version, no ext, no packet
 """
 
 from typing import Final
@@ -68,6 +69,17 @@ VERDICT: Final = np.dtype(
         ("pad", "u1", 3),
         ("cookie", "u4"),
         ("pad2", "u4"),
+    ]
+)
+DEBUG: Final = np.dtype(
+    [
+        ("type", "u1"),
+        ("subtype", "u1"),
+        ("source", "u2"),
+        ("hash", "u4"),
+        ("arg1", "u4"),
+        ("arg2", "u4"),
+        ("arg3", "u4"),
     ]
 )
 TRACE_SOCK: Final = np.dtype(

@@ -64,7 +64,7 @@ class OddSamples:
     header_length: NDArray[np.int64]
     ext_length: NDArray[np.int64]
     packets: Packets
-    """Means nothing for trace-sock events, which have none."""
+    """Means nothing for debug messages and trace-sock events, which have none."""
     tunnels: dict[int, Tunnel]
 
 
@@ -84,7 +84,6 @@ def decode_odd(samples: NDArray[np.uint8], classes: Classes, which: NDArray[np.i
     reason[ext_length < 0] = Undecodable.EXT_VERSION
     reason[header_length == 0] = Undecodable.VERSION
     reason[~_HAS_PACKET[types]] = Undecodable.TYPE
-    reason[types == scalars.DEBUG] = Undecodable.DEBUG
     # A sample that failed already has no packet bytes: the walk stops at once.
     captured = np.where(reason == 0, _captured(samples, types, which), 0)
     base = which * SAMPLE_BYTES
@@ -95,7 +94,7 @@ def decode_odd(samples: NDArray[np.uint8], classes: Classes, which: NDArray[np.i
     packets = walk(flat, at, end, _STARTS_WITH[flags])
     tunnels = unwrap(flat, packets, _TUNNEL[flags])
     reason = np.where(reason == 0, packets.reason, reason)
-    reason[types == scalars.TRACE_SOCK] = 0
+    reason[(types == scalars.TRACE_SOCK) | (types == scalars.DEBUG)] = 0
     return OddSamples(
         which=which,
         reason=reason,

@@ -10,23 +10,21 @@ class Undecodable(IntEnum):
     TYPE = 1
     VERSION = 2
     EXT_VERSION = 3
-    DEBUG = 4
-    ETHERNET_SHORT = 5
-    VLAN_SHORT = 6
-    IPV4_SHORT = 7
-    IPV4_INVALID = 8
-    IPV6_SHORT = 9
-    IPV6_INVALID = 10
-    IPV6_EXTENSION_SHORT = 11
-    L4_SHORT = 12
-    TCP_INVALID = 13
+    ETHERNET_SHORT = 4
+    VLAN_SHORT = 5
+    IPV4_SHORT = 6
+    IPV4_INVALID = 7
+    IPV6_SHORT = 8
+    IPV6_INVALID = 9
+    IPV6_EXTENSION_SHORT = 10
+    L4_SHORT = 11
+    TCP_INVALID = 12
 
 
 REASON_TEXTS: Final[dict[Undecodable, str]] = {
     Undecodable.TYPE: "unknown event type",
     Undecodable.VERSION: "unknown header version",
     Undecodable.EXT_VERSION: "unknown extension version",
-    Undecodable.DEBUG: "debug message",
     Undecodable.ETHERNET_SHORT: "ethernet header cut short",
     Undecodable.VLAN_SHORT: "vlan tag cut short",
     Undecodable.IPV4_SHORT: "ipv4 header cut short",

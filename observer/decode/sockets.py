@@ -37,7 +37,7 @@ def read_sockets(samples: NDArray[np.uint8], which: NDArray[np.intp], rows: Rows
         which: the k rows to overwrite.
         rows: all rows of the batch.
     """
-    _blank(rows, which)
+    rows.blank(which)
     events = samples[:, : TRACE_SOCK.itemsize].copy().view(TRACE_SOCK)[:, 0]
     for event, row in zip(events, which.tolist(), strict=True):
         point = int(event["xlate_point"])
@@ -63,13 +63,3 @@ def read_sockets(samples: NDArray[np.uint8], which: NDArray[np.intp], rows: Rows
             socket_cookie=int(event["sock_cookie"]), cgroup_id=int(event["cgroup_id"])
         )
         rows.add_detail(row, translation)
-
-
-def _blank(rows: Rows, which: NDArray[np.intp]) -> None:
-    """Clear what was read as if they were traces."""
-    for name, column in rows.columns.items():
-        if name not in ("time_ns", "cpu"):
-            column[which] = 0
-    rows.raw.identities[:, which] = 0
-    rows.raw.ifindex[which] = 0
-    rows.raw.original_set[which] = False

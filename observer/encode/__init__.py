@@ -6,7 +6,8 @@ together; `observer.query` is the user.
 """
 
 from observer.encode.agent import AgentEncoder
+from observer.encode.debug import DebugEncoder
 from observer.encode.encoder import FlowEncoder
 from observer.encode.masks import FieldMask, FieldMaskError
 
-__all__ = ["AgentEncoder", "FieldMask", "FieldMaskError", "FlowEncoder"]
+__all__ = ["AgentEncoder", "DebugEncoder", "FieldMask", "FieldMaskError", "FlowEncoder"]

@@ -17,7 +17,7 @@ import numpy as np
 from observer.kernel import abi, syscall
 
 _FIRST: Final = bytes(4)
-_KINDS: Final = ("drop", "trace", "verdict")
+_KINDS: Final = ("drop", "trace", "verdict", "debug")
 _SNAPSHOTS: Final = 15
 
 

@@ -46,6 +46,8 @@ class DatapathSettings:
 
     per_packet: bool = False
     """An event for every packet instead of aggregated ones: costs a core at high rates."""
+    debug: bool = False
+    """Debug messages for the steps of every packet: several events each."""
     report_interval_ns: int = 5 * _SECOND_NS
     """A busy connection is reported this often in each direction. As Hubble's default."""
     tcp_idle_timeout_ns: int = 8000 * _SECOND_NS
@@ -306,7 +308,10 @@ class Datapath:
         value = np.zeros((), layout.SETTINGS)
         value["report_interval_ns"] = self._settings.report_interval_ns
         value["revision"] = revision
-        value["flags"] = layout.SETTING_PER_PACKET if self._settings.per_packet else 0
+        value["flags"] = (
+            layout.SETTING_PER_PACKET * self._settings.per_packet
+            | layout.SETTING_DEBUG * self._settings.debug
+        )
         syscall.update(self._maps["settings_map"], _FIRST, value.tobytes())
 
     def _table(self, name: str) -> Table:

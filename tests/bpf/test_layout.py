@@ -87,7 +87,7 @@ def test_a_wrong_offset_is_found() -> None:
 def test_names_of_counters_and_reasons() -> None:
     counters = enum_names(bpf.INCLUDE / "counters.h", "counter", "COUNTER_")
     assert list(counters.values()) == list(range(len(counters)))
-    assert (counters["produced_drop"], counters["full_drop"], counters["unread_drop"]) == (0, 3, 6)
+    assert (counters["produced_drop"], counters["full_drop"], counters["unread_drop"]) == (0, 4, 8)
     drops = enum_names(bpf.INCLUDE / "reasons.h", "drop_reason", "DROP_")
     assert drops["policy_denied"] == 133
     assert drops["policy_deny"] == 181

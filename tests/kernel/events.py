@@ -4,6 +4,7 @@ import struct
 from dataclasses import dataclass
 
 HEADER_BYTES = {1: 48, 4: 56, 5: 40}
+DEBUG = 2
 SAMPLE_BYTES = 216
 POINTS = {
     0: "to-endpoint",
@@ -18,7 +19,7 @@ POINTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One sample, fields of all three kinds side by side."""
+    """One sample, fields of all kinds side by side."""
 
     kind: str
     subtype: int
@@ -47,6 +48,8 @@ class Event:
     packet: bytes = b""
     length: int = 0
     tail: bytes = b""
+    mark: int = 0
+    arguments: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def name(self) -> str:
@@ -54,6 +57,8 @@ class Event:
         if self.kind == "verdict":
             way = {1: "ingress", 2: "egress"}[self.direction]
             return f"verdict {way} {'allowed' if self.verdict == 0 else self.verdict}"
+        if self.kind == "debug":
+            return f"debug {self.subtype}"
         if self.kind == "drop":
             return f"drop {self.subtype}"
         point = POINTS[self.subtype]
@@ -64,7 +69,9 @@ class Event:
 def read_event(sample: bytes) -> Event:
     """Take a sample of SAMPLE_BYTES apart."""
     assert len(sample) == SAMPLE_BYTES
-    kind, subtype, source, _hash, length, captured, version, ext = struct.unpack_from(
+    if sample[0] == DEBUG:
+        return _read_debug(sample)
+    kind, subtype, source, mark, length, captured, version, ext = struct.unpack_from(
         "=BBHIIHBB", sample
     )
     assert ext == 1
@@ -80,7 +87,7 @@ def read_event(sample: bytes) -> Event:
         "vlan": vlan & 0xFFF if flags & 1 else 0,
         "swept": bool(flags & 2),
     }
-    rest = {"packet": packet, "length": length, "tail": tail}
+    rest = {"packet": packet, "length": length, "tail": tail, "mark": mark}
     if kind == 1:
         assert version == 3
         src, dst, dst_id, line, file, _, ifindex, ip_flags = struct.unpack_from(
@@ -121,3 +128,15 @@ def read_event(sample: bytes) -> Event:
         }
     name = {1: "drop", 4: "trace", 5: "verdict"}[kind]
     return Event(kind=name, subtype=subtype, endpoint=source, **fields, **extra, **rest)
+
+
+def _read_debug(sample: bytes) -> Event:
+    _, subtype, source, mark, *arguments = struct.unpack_from("=BBHIIII", sample)
+    return Event(
+        kind="debug",
+        subtype=subtype,
+        endpoint=source,
+        mark=mark,
+        arguments=(arguments[0], arguments[1], arguments[2]),
+        tail=sample[20:],
+    )

@@ -46,7 +46,7 @@ class Packet:
 def decode(sample: bytes) -> Decoded:
     kind = sample[0]
     if kind == 2:
-        raise RefusedError("debug message")
+        return _debug(sample)
     if kind == SOCK:
         return _socket(sample)
     if kind not in (DROP, CAPTURE, TRACE, VERDICT):
@@ -75,6 +75,16 @@ def decode(sample: bytes) -> Decoded:
     else:
         result.original = b""
     return result
+
+
+def _debug(sample: bytes) -> Decoded:
+    columns = _columns(sample)
+    (mark,) = struct.unpack_from("=I", sample, 4)
+    columns |= {"ip_trace_id": mark, "macs": sample[8:20]}
+    columns |= dict.fromkeys(("ip_version", "l4_kind", "tcp_flags"), 0)
+    columns |= dict.fromkeys(("source_port", "destination_port"), 0)
+    columns |= dict.fromkeys(("source_ip", "destination_ip"), bytes(16))
+    return Decoded(columns)
 
 
 def _columns(header: bytes) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ VALID = [
     *(sample.tobytes() for sample in _NODE.batch(60).samples),
     *(kind() for kind in ODD_KINDS),
     *(kind() for kind in FOREIGN_KINDS),
+    struct.pack("=BBHIIII", 2, 48, 77, 0xABCD, 0x0100007F, 0xFFFFFFFF, 4000 << 16 | 80),
 ]
 
 
@@ -91,7 +93,6 @@ def test_every_capture_length(make: Callable[[], bytes]) -> None:
         (b"\0" * 216, "unknown event type"),
         (b"\x06", "unknown event type"),
         (b"\x81", "unknown event type"),
-        (b"\x02", "debug message"),
         (PLAIN[:14] + b"\x03" + PLAIN[15:], "unknown header version"),
         (PLAIN[:15] + b"\x02" + PLAIN[16:], "unknown extension version"),
         (trace(ethernet(0x0800, b""), captured=13), "ethernet header cut short"),
@@ -124,6 +125,15 @@ def test_the_longest_lengths_that_can_be_claimed() -> None:
         make_batch([trace(ethernet(0x0800, bytes(packet)), captured=0xFFFF)])
     )
     assert rows.columns["source_port"][0] == 0
+
+
+def test_debug_messages_keep_their_numbers_and_nothing_else() -> None:
+    message = VALID[-1]
+    rows = check_against_reference(make_batch([PLAIN, message, PLAIN, message]))
+    found = rows.columns["macs"][[1, 3]].view(np.uint32).tolist()
+    assert found == [[0x0100007F, 0xFFFFFFFF, 4000 << 16 | 80]] * 2
+    assert rows.columns["ip_trace_id"][1] == 0xABCD
+    assert rows.columns["kind"].tolist() == [4, 2, 4, 2]
 
 
 def test_an_empty_batch_gives_no_rows() -> None:

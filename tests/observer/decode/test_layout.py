@@ -18,6 +18,7 @@ STRUCTS = {
     "event_drop": layout.DROP,
     "event_trace": layout.TRACE,
     "event_verdict": layout.VERDICT,
+    "event_debug": layout.DEBUG,
     "event_trace_sock": layout.TRACE_SOCK,
     "event_ext": layout.EXT,
 }
