@@ -18,6 +18,7 @@ from typing import Final
 from observer.kernel import abi
 from observer.kernel.errors import KernelError
 from observer.kernel.hold import PATIENCE_S, hold, node_folder
+from observer.kernel.permission import refuse_without_bpf
 
 DEFAULT_BPFFS: Final = Path("/sys/fs/bpf")
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
@@ -75,10 +76,10 @@ def take(*, node: str, bpffs: Path) -> Pins:
     """Take hold of the node's folder; make it, and mount the bpffs, where they are missing.
 
     Raises:
-        KernelError: Not root, no bpffs, a name that is no file name, or somebody else holds it.
+        KernelError: BPF is not permitted, no bpffs, a name that is no file name, or somebody else
+            holds it.
     """
-    if os.geteuid() != 0:
-        raise KernelError("load programs: needs root (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON)")
+    refuse_without_bpf()
     if not _NODE_NAME.fullmatch(node):
         raise KernelError(f"load programs: node name cannot be a folder's name: {node!r}")
     _mount(bpffs)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from observer.kernel import features
+from observer.kernel.permission import in_initial_user_namespace
 from observer.kernel.rings import online_cpus
 from server.checks.finding import Finding, State, blocker, fine, warning
 from server.settings import Settings
@@ -16,6 +17,7 @@ from server.settings import Settings
 _OLDEST: Final = (5, 15)
 _MACHINES: Final = ("x86_64", "aarch64")
 _JIT: Final = Path("/proc/sys/net/core/bpf_jit_enable")
+_AS_MACHINE: Final = "see root and capabilities above"
 _UPGRADE: Final = "Linux 5.15 or newer"
 
 
@@ -97,7 +99,10 @@ def _tried(name: str, attempt: Callable[[], None], found: str, remedy: str) -> F
     try:
         attempt()
     except OSError as error:
-        if error.errno in (errno.EPERM, errno.EACCES) and os.geteuid() != 0:
+        refused = error.errno in (errno.EPERM, errno.EACCES)
+        if refused and os.geteuid() != 0:
             return warning(name, "not tried: needs root", "run as root: sudo hubble-server check")
+        if refused and not in_initial_user_namespace():
+            return warning(name, "not tried: not permitted in this user namespace", _AS_MACHINE)
         return blocker(name, f"refused: {error.strerror}", remedy)
     return fine(name, found)

@@ -5,6 +5,7 @@ import resource
 from pathlib import Path
 from typing import Final
 
+from observer.kernel.permission import USER_NAMESPACE_REMEDY, in_initial_user_namespace
 from observer.kernel.rings import online_cpus, ring_bytes
 from server.checks.finding import Finding, blocker, fine
 from server.settings import Settings
@@ -20,6 +21,8 @@ def root(settings: Settings) -> Finding:
     """Ask who we are."""
     del settings
     name, user = "root", os.geteuid()
+    if user == 0 and not in_initial_user_namespace():
+        return blocker(name, "of a user namespace only", USER_NAMESPACE_REMEDY)
     if user == 0:
         return fine(name, "yes")
     return blocker(name, f"user {user}", "run as root: sudo hubble-server check")
@@ -29,6 +32,8 @@ def capabilities(settings: Settings) -> Finding:
     """Ask which privileges root has here: a container may have taken some away."""
     del settings
     name, held = "capabilities", _effective()
+    if not in_initial_user_namespace():
+        return blocker(name, "those of a user namespace: none for BPF", USER_NAMESPACE_REMEDY)
     missing = [f"CAP_{each}" for each, bit in CAPABILITIES.items() if not held >> bit & 1]
     if not missing:
         return fine(name, ", ".join(f"CAP_{each}" for each in CAPABILITIES))

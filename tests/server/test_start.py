@@ -1,5 +1,6 @@
 """`hubble-server` as a process: what it cannot start with, it names; what it can, it serves."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -96,3 +97,28 @@ def test_without_root_it_says_what_is_needed(tmp_path: Path) -> None:
     assert status == 1
     assert line.startswith("hubble-server: ")
     assert "root" in line
+
+
+@pytest.mark.kernel
+def test_root_of_a_user_namespace_is_told_what_is_missing(tmp_path: Path) -> None:
+    bpffs = tmp_path / "bpf"
+    words = ("--bpffs", bpffs)
+    status, line = start(tmp_path, *words, before=("unshare", "--user", "--map-root-user"))
+    assert status == 1
+    assert line.startswith("hubble-server: load programs: bpf: Operation not permitted: CAP_BPF, ")
+    assert "in the initial user namespace" in line
+    assert not bpffs.exists()
+
+
+@pytest.mark.kernel
+def test_check_says_the_same() -> None:
+    result = subprocess.run(
+        ["unshare", "--user", "--map-root-user", PROGRAM, "check", "-o", "json"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert result.returncode == 1, result.stderr
+    findings = {each["name"]: each for each in json.loads(result.stdout)["findings"]}
+    for name in ("root", "capabilities"):
+        assert findings[name]["state"] == "blocker"
+        assert "initial user namespace" in findings[name]["remedy"]
+    assert findings["bpf"]["found"] == "not tried: not permitted in this user namespace"

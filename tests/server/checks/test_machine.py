@@ -22,6 +22,11 @@ def status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+@pytest.fixture(autouse=True)
+def in_the_initial_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privileges, "in_initial_user_namespace", lambda: True)
+
+
 def hold(status: Path, capabilities: int) -> None:
     status.write_text(f"CapInh:\t0\nCapPrm:\t{ALL_CAPABILITIES:x}\nCapEff:\t{capabilities:016x}\n")
 
@@ -33,6 +38,18 @@ def test_root(monkeypatch: pytest.MonkeyPatch) -> None:
     found = privileges.root(Settings())
     assert (found.state, found.found) == (State.BLOCKER, "user 1000")
     assert "sudo" in found.remedy
+
+
+def test_root_of_a_user_namespace_alone_is_nobody(
+    status: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(status, ALL_CAPABILITIES)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(privileges, "in_initial_user_namespace", lambda: False)
+    for probe in (privileges.root, privileges.capabilities):
+        found = probe(Settings())
+        assert found.state is State.BLOCKER
+        assert "in the initial user namespace" in found.remedy
 
 
 @pytest.mark.parametrize("name", privileges.CAPABILITIES)
