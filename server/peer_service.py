@@ -3,6 +3,7 @@
 In: `server.peers`. Out: one stream a caller, all peers first and then each change.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Final
 
@@ -29,8 +30,8 @@ class PeerService:
             try:
                 while True:
                     changes = await subscription.next()
-                    if changes:
-                        data = b"".join(frame(each.SerializeToString()) for each in changes)
-                        yield Framed(data, len(changes))
+                    told = [frame(each.notification().SerializeToString()) for each in changes]
+                    yield Framed(b"".join(told), len(told))
+                    await asyncio.sleep(0)  # others have their turn in the list of a large cluster
             except OverrunError as error:
                 raise RpcError(Code.UNKNOWN, _BLOCKED) from error

@@ -8,7 +8,7 @@ import pytest
 from api.proto.peer.peer_pb2 import ChangeNotification, ChangeNotificationType
 from server import peers
 from server.cluster.objects import Node, ObjectKey
-from server.peers import OverrunError, PeerBook, Subscription
+from server.peers import MOST_AT_ONCE, OverrunError, PeerBook, Subscription
 
 ADDED, DELETED, UPDATED = (
     ChangeNotificationType.PEER_ADDED,
@@ -35,13 +35,13 @@ def book(
 
 
 async def told(subscription: Subscription) -> list[tuple[ChangeNotificationType, str, str]]:
-    return [(each.type, each.name, each.address) for each in await subscription.next()]
+    return [(each.kind, each.peer.name, each.peer.address) for each in await subscription.next()]
 
 
 async def one(made: PeerBook, name: str) -> ChangeNotification:
     with made.subscribe() as subscription:
-        (found,) = [each for each in await subscription.next() if each.name == name]
-    return found
+        (found,) = [each for each in await subscription.next() if each.peer.name == name]
+    return found.notification()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,8 @@ async def test_tls_name(cluster: str, name: str, wanted: str) -> None:
     made = book(cluster=cluster, listens="10.0.0.1:4244", tls=True)
     made.put([node(name, "10.0.0.1")])
     with made.subscribe() as subscription:
-        names = {each.tls.server_name for each in await subscription.next()}
+        told = [each.notification() for each in await subscription.next()]
+    names = {each.tls.server_name for each in told}
     assert wanted in names
 
 
@@ -162,7 +163,9 @@ async def test_what_is_as_it_was_is_not_told() -> None:
 async def test_nothing_is_told_before_the_cluster_is_known() -> None:
     made = book(listens="10.0.0.1:4300")
     with made.subscribe() as subscription:
-        assert await subscription.next() == []
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await subscription.next()
         made.put([])
         assert await told(subscription) == [(ADDED, "n1", "10.0.0.1:4300")]
 
@@ -177,6 +180,17 @@ async def test_a_wait_that_is_cancelled_loses_nothing() -> None:
                 await subscription.next()
         made.put([node("n1"), node("n2")])
         assert await told(subscription) == [(ADDED, "n2", "")]
+
+
+async def test_many_come_in_parts() -> None:
+    made = book()
+    made.put(node(f"n{number:04}") for number in range(1, 1001))
+    with made.subscribe() as subscription:
+        parts = [await told(subscription) for _ in range(4)]
+        made.put([])
+        assert [kind for kind, _, _ in await told(subscription)] == [DELETED] * MOST_AT_ONCE
+    assert [len(part) for part in parts] == [256, 256, 256, 233]
+    assert [name for part in parts for _, name, _ in part][:2] == ["n0001", "n0002"]
 
 
 async def test_a_subscriber_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
