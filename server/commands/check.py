@@ -13,14 +13,14 @@ from typing import Final
 from api.process.configure import resolve_flags
 from api.process.flags import setting_parser
 from observer.kernel.errors import KernelError
-from server.checks import company, kernel, mounts, network, privileges, serving, toolchain
+from server.checks import company, kernel, mounts, network, privileges, serving, tls, toolchain
 from server.checks.finding import Finding, Probe, State, warning
 from server.checks.trial import trial
 from server.contradictions import refuse_contradictions
 from server.observed import observes
 from server.settings import SCHEMA, Settings
 
-SERVING: Final[tuple[Probe, ...]] = (serving.tcp_address, serving.unix_socket)
+SERVING: Final[tuple[Probe, ...]] = (serving.tcp_address, serving.unix_socket, tls.tls_files)
 PROBES: Final[tuple[Probe, ...]] = (
     privileges.root,
     privileges.capabilities,

@@ -78,7 +78,7 @@ def test_a_replay_asks_for_its_addresses_alone(
     words = ["--replay", "x.rec", "--socket-path", str(tmp_path / "s"), "-o", "json"]
     assert check.main(words, {}) == 0
     findings = json.loads(capsys.readouterr().out)["findings"]
-    assert [each["name"] for each in findings] == ["tcp address", "unix socket"]
+    assert [each["name"] for each in findings] == ["tcp address", "unix socket", "tls files"]
 
 
 def test_who_only_observes_needs_no_forwarding(
@@ -100,7 +100,7 @@ def test_a_taken_port_blocks_the_process(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "blocker  tcp address  " in result.stdout
     assert address in result.stdout
-    assert result.stdout.endswith("1 ok, 0 warning, 1 blocker\n")
+    assert result.stdout.endswith("2 ok, 0 warning, 1 blocker\n")
 
 
 def test_names_are_unique() -> None:
