@@ -16,10 +16,10 @@ from pyroute2 import netns
 from bench.cluster import objects_of
 from bench.errors import NotMeasurableError, WrongAnswerError
 from bench.ingest_node import SEED
+from bench.leftovers import NODE, remove_leftovers, unpin
 from bench.node import Node, serving
 from bench.workload import SyntheticNode
 from observer.kernel import pins
-from observer.kernel.errors import KernelError
 
 
 @contextmanager
@@ -46,7 +46,8 @@ def lone_node(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """
     if os.geteuid() != 0:
         raise NotMeasurableError("needs root: its events pass through real perf rings")
-    name = f"lvbench-{os.getpid()}"
+    remove_leftovers()
+    name = f"{NODE}{os.getpid()}"
     state = folder / "state"
     state.mkdir()
     objects = {"apiVersion": "v1", "kind": "List", "items": list(objects_of(SyntheticNode(SEED)))}
@@ -56,7 +57,7 @@ def lone_node(folder: Path) -> Iterator[tuple[str, list[str]]]:
         yield name, ["--state", str(state), "--netns", name]
     finally:
         netns.remove(name)
-        _unpin(name)
+        unpin(name)
 
 
 def pinned_map(name: str, map_name: str) -> Path:
@@ -69,10 +70,3 @@ def pinned_map(name: str, map_name: str) -> Path:
     if len(found) != 1:
         raise WrongAnswerError(f"find map {map_name} of {name}: {len(found)} pins, expected 1")
     return found[0]
-
-
-def _unpin(name: str) -> None:
-    try:
-        pins.take(node=name, bpffs=pins.DEFAULT_BPFFS).remove()
-    except KernelError as error:
-        raise WrongAnswerError(f"remove pins of {name}: {error}") from error

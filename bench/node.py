@@ -21,7 +21,7 @@ from bench.cluster import NODE_NAME
 from bench.errors import WrongAnswerError
 from bench.framing import messages
 from bench.http2 import RawConnection
-from bench.processes import Usage, program, usage
+from bench.processes import LEASHED, Usage, program, usage
 from server.observer_service import HEALTH_NAME
 
 _CHECK: Final = "/grpc.health.v1.Health/Check"
@@ -101,7 +101,7 @@ def serving(
         WrongAnswerError: it ended, or is not ready in time.
     """
     target = f"127.0.0.1:{_free_port()}"
-    command = [*map(str, server or (program("hubble-server"),))]
+    command = [*LEASHED, *map(str, server or (program("hubble-server"),))]
     command += ["--node-name", node_name, "--listen-address", target]
     command += ["--socket-path", str(folder / "hubble.sock"), "--log-level", "warning", *arguments]
     log = folder / "server.log"

@@ -4,7 +4,9 @@ The clock runs from before the fork to after the wait, so it holds the interpret
 exit, as a user feels them.
 """
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +19,11 @@ from typing import Final
 from bench.errors import NotMeasurableError, WrongAnswerError
 
 _LONGEST_S: Final = 120.0
+_PR_SET_PDEATHSIG: Final = 1
+
+LEASHED: Final = ("setpriv", "--pdeathsig", "KILL")
+"""Begins the command of a server: it ends when the bench is killed. Of util-linux; it does not
+fork, so that the process is the server's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +47,11 @@ def program(name: str) -> Path:
     if not path.exists():
         raise NotMeasurableError(f"no {name} beside {sys.executable}: make setup")
     return path
+
+
+def die_with_parent() -> None:
+    """End this process when the one that started it is killed; for children that never end."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def run(command: Sequence[str | Path]) -> Finished:

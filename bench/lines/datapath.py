@@ -19,6 +19,7 @@ from typing import Final
 
 from bench.errors import NotMeasurableError, WrongAnswerError
 from bench.ingest_node import SEED, IngestNode
+from bench.leftovers import PODS, remove_leftovers
 from bench.measurement import Budget, Conditions, Measurement
 from bench.pods import Pair, bridged, routed
 from bench.reading import reading
@@ -148,7 +149,8 @@ def _bed(conditions: Conditions, opened: ExitStack) -> Bed:
     if len(cpus) < 2:
         raise NotMeasurableError("needs two CPUs: one for the traffic, one for the reader")
     generator = Generator.compiled(conditions.folder, cpu=cpus[0])
-    name = f"lvdp{os.getpid()}"
+    remove_leftovers()
+    name = f"{PODS}{os.getpid()}"
     bridge = opened.enter_context(bridged(f"{name}b"))
     pods = opened.enter_context(routed(f"{name}n"))
     bed = Bed(

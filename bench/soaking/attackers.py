@@ -30,6 +30,7 @@ from bench.hostile import (
     rapid_reset,
     request,
 )
+from bench.processes import die_with_parent
 from bench.soaking.lives import Place
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def attackers(place: Place) -> Iterator[Callable[[], dict[str, int]]]:
 
 
 def _run(port: int, certificate: Path, key: Path, counts: "SynchronizedArray[int]") -> None:
+    die_with_parent()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

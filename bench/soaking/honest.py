@@ -17,6 +17,7 @@ from api.lane.tls import ClientTls
 from api.proto.flow import flow_pb2
 from api.proto.observer import observer_pb2
 from bench.clients import GET_FLOWS, SERVER_STATUS
+from bench.processes import die_with_parent
 from bench.soaking.certificates import SERVER_NAME
 from bench.soaking.lives import Place
 
@@ -88,6 +89,7 @@ def _run(
     turns: "Synchronized[int]",
     complaints: Path,
 ) -> None:
+    die_with_parent()
     asyncio.run(_ask_for_ever(place, counts, turns, complaints))
 
 

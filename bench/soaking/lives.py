@@ -20,7 +20,7 @@ from api.proto.health import health_pb2
 from api.proto.observer import observer_pb2
 from bench.clients import SERVER_STATUS
 from bench.errors import WrongAnswerError
-from bench.processes import program
+from bench.processes import LEASHED, program
 from bench.soaking.certificates import SERVER_NAME, Certificates
 from server.observer_service import HEALTH_NAME
 
@@ -86,7 +86,7 @@ class Life:
 
     def __init__(self, *, name: str, arguments: Sequence[str], place: Place, log: Path) -> None:
         """Start it; `wait_until_ready` is for later."""
-        command = [str(program("hubble-server")), "--node-name", name, *arguments]
+        command = [*LEASHED, str(program("hubble-server")), "--node-name", name, *arguments]
         command += ["--listen-address", f"127.0.0.1:{place.port}", "--log-level", "warning"]
         command += ["--socket-path", place.unix.removeprefix("unix://")]
         command += ["--event-buffer-capacity", str(CAPACITY), *place.certificates.server_flags()]

@@ -1,3 +1,7 @@
+import os
+import select
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from bench.node import replaying, serving
 from bench.recorded import record
 
 SAMPLES = 1_500
+WAIT_S = 20.0
 READERS: dict[str, Callable[[str, observer_pb2.GetFlowsRequest], Received]] = {
     "raw": read_raw,
     "lane": read_lane,
@@ -40,6 +45,33 @@ def test_every_client_reads_the_recording_from_a_server(
         assert each.messages is not None
         expected.check(each.messages, 1_000)
         assert each.messages == received["raw"].messages
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from bench.node import replaying
+with replaying(Path(sys.argv[1])) as node:
+    print(node.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_server_ends_with_a_bench_that_is_killed(tmp_path: Path) -> None:
+    recorded = record(tmp_path / "mix.rec", samples=SAMPLES)
+    command = [sys.executable, "-c", KILLED, str(recorded.path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as bench:
+        assert bench.stdout is not None
+        server = int(bench.stdout.readline())
+        ended = os.pidfd_open(server)
+        try:
+            bench.kill()
+            readable, _, _ = select.select([ended], [], [], WAIT_S)
+        finally:
+            os.close(ended)
+    assert readable
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
