@@ -1,0 +1,113 @@
+"""One stream of one node → its source in a merge.
+
+The first time it asks what the client asked. Where a stream broke off it asks on from there, and
+leaves out what had come. It reads only while the merge has room: a client that reads slowly slows
+the nodes down, and what they then lose they say themselves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from api.lane.status import Code, RpcError
+from relay.boundary import Boundary
+from relay.errors import MalformedError
+from relay.mask import with_time, without_time
+from relay.scan import Scanned, Scanner
+from relay.times import NEVER_YET, time_ns_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from google.protobuf.message import Message
+
+    from api.lane.metadata import Metadata
+    from relay.merge import Source
+    from relay.nodes.link import NodeConnection, NodeLink
+
+PROGRESS: Final = (("leavitt-progress", "1"),)
+"""Asks a node to say how far it is where it has nothing else to say."""
+_NS_PER_S: Final = 1_000_000_000
+
+
+class Collector:
+    """The streams of one node in one call, one after the other.
+
+    Args:
+        link: The node.
+        path: Of the method.
+        request: What the client asked.
+        metadata: What goes with it.
+    """
+
+    def __init__(self, link: NodeLink, path: str, request: Any, metadata: Metadata) -> None:  # noqa: ANN401 - any of the three
+        self.link = link
+        self.received = 0
+        """Messages so far."""
+        self._path = path
+        self._request, self._strips = with_time(request)
+        self._follows = bool(request.follow)
+        self._metadata = (*metadata, *PROGRESS)
+        self._boundary = Boundary()
+
+    async def collect(
+        self, connection: NodeConnection, source: Source, on_answer: Callable[[], None]
+    ) -> None:
+        """Read until the node ends the stream; the source is still open then.
+
+        Args:
+            connection: The node's.
+            source: Gets the messages.
+            on_answer: Called whenever something came.
+
+        Raises:
+            RpcError: the stream failed, or there was something else than responses in it.
+        """
+        self._boundary.begin_again()
+        call = connection.channel.server_stream(
+            self._path, self._next_request(), metadata=self._metadata
+        )
+        scanner = Scanner()
+        try:
+            async with call:
+                async for framed in call.frames():
+                    scanned = scanner.scan(framed.data)
+                    on_answer()
+                    self._take(scanned, source)
+                    await source.room()
+        except MalformedError as error:
+            raise RpcError(Code.INTERNAL, f"malformed response: {error}") from error
+        except RpcError as error:
+            raise connection.reason or error from error
+        finally:
+            self.link.account.frontiers.pop(source, None)
+
+    def _take(self, scanned: Scanned, source: Source) -> None:
+        """Count what came and hand on what is new of it."""
+        account = self.link.account
+        count = sum(map(len, scanned.batches))
+        self.link.heard(count)
+        if scanned.gaps:
+            account.lost(scanned.gaps)
+        batches = self._boundary.left_out(scanned.batches)
+        self._boundary.note(batches, scanned.frontier)
+        self.received += count
+        if self._strips:
+            batches = [without_time(batch) for batch in batches]
+        source.push(batches, scanned.frontier)
+        if self._follows and source.frontier != NEVER_YET:
+            account.frontiers[source] = time_ns_of(source.frontier)
+
+    def _next_request(self) -> Message:
+        stamp = self._boundary.stamp
+        if stamp == NEVER_YET:
+            return self._request
+        # `since` of the client is earlier: what has come is younger
+        request: Any = type(self._request)()
+        request.CopyFrom(self._request)
+        request.number, request.first = 0, False
+        seconds, nanos = divmod(time_ns_of(stamp), _NS_PER_S)
+        request.since.CopyFrom(Timestamp(seconds=seconds, nanos=nanos))
+        return request  # type: ignore[no-any-return]  # the type of what was asked

@@ -1,0 +1,1 @@
+"""Commands of `hubble-relay` that look and start nothing."""
