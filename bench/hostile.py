@@ -28,7 +28,7 @@ GARBAGE: Final = bytes(range(256)) * 256
 
 def request(stream_id: int, path: str, message: bytes = _ASKED) -> bytes:
     """Ask for a call with a prefixed message; the header block leaves the table as it was."""
-    head = b"\x83\x86" + b"\x04" + bytes([len(path)]) + path.encode()
+    head = b"\x83\x86" + b"\x01\x01x" + b"\x04" + bytes([len(path)]) + path.encode()
     for key, value in (("te", "trailers"), ("content-type", "application/grpc")):
         head += b"\0" + bytes([len(key)]) + key.encode() + bytes([len(value)]) + value.encode()
     return http2(HEADERS, END_HEADERS, stream_id, head) + http2(DATA, END, stream_id, message)

@@ -1,23 +1,20 @@
-"""One HTTP/2 connection, either side: the socket's events, the streams, the end.
+"""One HTTP/2 connection, either side: what frames mean to its streams, and what streams send.
 
-    bytes -> Intake -> plain DATA, WINDOW_UPDATE, GOAWAY -> here
-                    -> all other frames -> H2State -> events -> here
+    bytes -> Link -> Intake -> plain DATA, WINDOW_UPDATE, GOAWAY -> here
+                            -> all other frames -> H2State -> events -> here
     here -> Stream (push, end, fail) -> the task of the call
-    Stream.send -> write_data -> transport
+    Stream.send -> write_data -> Link -> transport
 
-Whatever ends a connection (the peer, abuse, ``close``) goes through ``_finish`` once: each stream
-fails with UNAVAILABLE, the transport gets ``close_s`` to flush, then it is cut. What is buffered
-for a peer who does not read is bounded: DATA waits in the handlers, and answers to control frames
-beyond ``control_backlog_bytes`` end the connection. Reading never stops, so two sides that both
+Whatever ends a connection (the peer, abuse, ``close``) goes through ``Link.finish`` once: each
+stream fails with UNAVAILABLE. What is buffered for a peer who does not read is bounded: DATA waits
+in the handlers. Reading stops for no longer than what was read is worked on, so two sides that both
 wait for the other's window cannot lock.
 """
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import struct
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from h2 import events
 from h2.exceptions import ProtocolError
@@ -32,72 +29,47 @@ from api.lane.guard import (
 from api.lane.h2state import H2State
 from api.lane.intake import Intake, Kind
 from api.lane.keepalive import Keepalive
+from api.lane.link import Link
 from api.lane.status import Code, RpcError, UnprocessedError, code_of_reset
 from api.lane.wire import PREFACE, data_frames, frame_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from ssl import SSLObject
 
     from api.lane.limits import Limits
     from api.lane.metadata import Header
     from api.lane.stream import Stream
+    from api.lane.turns import Turns
 
 _GOAWAY = struct.Struct(">II")
 _DEAD = "keepalive ping failed to receive ACK within timeout"
 
 
-class Connection(asyncio.Protocol):
+class Connection(Link):
     """What both sides share; ``ServerConnection`` and ``ClientConnection`` add their half."""
 
-    client_side: ClassVar[bool]
     peer_role: ClassVar[str]
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, limits: Limits, turns: Turns) -> None:
+        super().__init__(limits, turns)
         self.streams: dict[int, Stream] = {}
-        self.closed = False
-        self.end_reason = ""
         self.draining = False
-        self._loop = asyncio.get_running_loop()
-        self.heard_at = self._loop.time()
-        self._paused = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._is_greeted = False
         self._keepalive: Keepalive | None = None
-        self._transport: asyncio.Transport
-        self._tls: SSLObject | None = None
         self._h2 = H2State(client_side=self.client_side, limits=limits)
         preface = b"" if self.client_side else PREFACE
         self._intake = Intake(self, preface=preface, limits=limits, clock=self._loop.time)
 
-    # The socket's events.
+    # Link: what the socket brings.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start HTTP/2, unless TLS agreed on something else."""
-        self._transport = cast("asyncio.Transport", transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            # asyncio does so only where the socket names its protocol; accepted ones may not.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._transport.set_write_buffer_limits(high=self.limits.write_high_bytes)
-        self._tls = transport.get_extra_info("ssl_object")
-        if self._tls is not None and self._tls.selected_alpn_protocol() != "h2":
-            self.on_refused(Refusal.ALPN)
-            self._finish("peer did not select h2 by ALPN")
-            return
-        self._timer = self._loop.call_later(self.limits.handshake_s, self._handshake_late)
+    def on_open(self) -> None:
+        """Send our preface and SETTINGS."""
         self._flush()
 
-    def data_received(self, data: bytes) -> None:
-        """Take what the socket gave; errors of the peer end the connection here.
-
-        Any other exception is our bug: asyncio logs it and closes the socket.
-        """
-        self.heard_at = self._loop.time()
-        if self.closed:
-            return
+    def receive(self, data: bytes) -> bool:
+        """Take bytes for one turn; errors of the peer end the connection here."""
         try:
-            self._intake.feed(data)
+            is_done = self._intake.feed(data)
         except PeerRefusedError as refused:
             self.on_refused(refused.reason)
             self._end_with_goaway(refused.error_code, str(refused.reason))
@@ -106,27 +78,21 @@ class Connection(asyncio.Protocol):
             self._end_with_goaway(int(error.error_code), str(error))
         else:
             self._flush()
+            return is_done or self.closed
+        return True
 
-    def eof_received(self) -> bool:
-        """Close: gRPC peers do not half-close the socket."""
-        return False
-
-    def pause_writing(self) -> None:
-        """Note that the peer reads slower than we write; handlers wait in ``send``."""
-        self._paused = True
-
-    def resume_writing(self) -> None:
+    def on_writable(self) -> None:
         """Let the handlers go on."""
-        self._paused = False
         for stream in self.streams.values():
             stream.may_write()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End what is left."""
-        self._finish("EOF" if exc is None else str(exc) or type(exc).__name__)
-        if self._timer is not None:
-            self._timer.cancel()
-        self.on_lost()
+    def on_end(self, error: RpcError | None) -> None:
+        """Fail all streams."""
+        if self._keepalive is not None:
+            self._keepalive.stop()
+        text = f"error reading from {self.peer_role}: {self.end_reason}"
+        for stream in list(self.streams.values()):
+            self._fail(stream, error or RpcError(Code.UNAVAILABLE, text))
 
     # What the sides add.
 
@@ -142,12 +108,6 @@ class Connection(asyncio.Protocol):
     def wants_keepalive(self) -> bool:
         """Return whether a silent peer shall be asked for life."""
         return True
-
-    def on_refused(self, reason: Refusal) -> None:
-        """Count a peer, or a stream, that was turned away."""
-
-    def on_lost(self) -> None:
-        """Note that the socket is closed."""
 
     def on_ping(self) -> None:
         """Judge a PING of the peer (servers do)."""
@@ -246,15 +206,14 @@ class Connection(asyncio.Protocol):
 
     def _window_grew(self, stream_id: int) -> None:
         if not stream_id:
-            for stream in self.streams.values():
-                stream.may_write()
+            self.on_writable()
         elif stream_id in self.streams:
             self.streams[stream_id].may_write()
 
     def _settings_received(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if not self._is_greeted:
+            self._is_greeted = True
+            self._stop_timer()
             self._start_keepalive()
         self._window_grew(0)
         self.on_ready()
@@ -283,7 +242,7 @@ class Connection(asyncio.Protocol):
         self._flush()
         frames = data_frames(stream_id, data, self._h2.max_outbound_frame_size)
         # Joined: asyncio's writelines joins as well, and from 3.12 on forgot to pause for a while.
-        self._transport.write(b"".join(frames))
+        self.write(b"".join(frames))
 
     def acknowledge(self, stream_id: int, size_bytes: int) -> None:
         """Give window back for bytes that were consumed."""
@@ -322,7 +281,7 @@ class Connection(asyncio.Protocol):
 
     def close(self, reason: str) -> None:
         """End all calls with UNAVAILABLE and close; a server lets the client read to the end."""
-        self._finish(reason, linger=not self.client_side)
+        self.finish(reason, linger=not self.client_side)
 
     def ping(self, payload: bytes) -> None:
         """Send a PING with 8 bytes."""
@@ -333,68 +292,22 @@ class Connection(asyncio.Protocol):
     def on_dead(self) -> None:
         """End a connection whose peer is gone; there is nobody to flush anything for."""
         self.on_refused(Refusal.KEEPALIVE)
-        self._finish(_DEAD, error=RpcError(Code.UNAVAILABLE, _DEAD))
+        self.finish(_DEAD, error=RpcError(Code.UNAVAILABLE, _DEAD))
         self._transport.abort()
 
     def write_goaway(self, last_stream_id: int, error_code: int, debug: bytes = b"") -> None:
         """Write GOAWAY past h2, for which the connection would end with it."""
         payload = _GOAWAY.pack(last_stream_id, error_code) + debug
-        self._transport.write(frame_head(len(payload), Kind.GOAWAY, 0, 0) + payload)
+        self.write(frame_head(len(payload), Kind.GOAWAY, 0, 0) + payload)
 
     def _flush(self) -> None:
         data = self._h2.data_to_send()
-        if not data or self.closed:
-            return
-        self._transport.write(data)
-        limits = self.limits
-        bound = limits.write_high_bytes + limits.write_chunk_bytes + limits.control_backlog_bytes
-        if self._paused and self._transport.get_write_buffer_size() > bound:
-            self.on_refused(Refusal.BACKLOG)
-            self._finish("peer does not read")
-
-    def _handshake_late(self) -> None:
-        self.on_refused(Refusal.HANDSHAKE_TIMEOUT)
-        self._finish("no HTTP/2 SETTINGS in time")
+        if data and not self.closed:
+            self.write_control(data)
 
     def _end_with_goaway(self, error_code: int, reason: str) -> None:
         if not self.closed:
             # h2 queued a GOAWAY of its own for some of the errors: one is enough.
             self._h2.clear_outbound_data_buffer()
             self.write_goaway(self._h2.highest_inbound_stream_id, error_code, reason.encode()[:128])
-            self._finish(reason)
-
-    def _finish(self, reason: str, *, error: RpcError | None = None, linger: bool = False) -> None:
-        """End all streams and close the transport; the second time nothing happens.
-
-        The kernel resets a socket that is closed with unread bytes, and the peer then loses what
-        it had not read yet. Lingering, we say that this was all, and read until the peer hangs up.
-        """
-        if self.closed:
-            return
-        self.closed = True
-        self.end_reason = reason
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._keepalive is not None:
-            self._keepalive.stop()
-        text = f"error reading from {self.peer_role}: {reason}"
-        for stream in list(self.streams.values()):
-            self._fail(stream, error or RpcError(Code.UNAVAILABLE, text))
-        if linger and self._transport.can_write_eof():
-            self._transport.write_eof()
-        elif not linger:
-            self._transport.close()
-        # A peer that does not read would keep a closing transport for ever.
-        longest_s = self.limits.handshake_s if linger else self.limits.close_s
-        self._timer = self._loop.call_later(
-            self.limits.close_s, self._cut, self._loop.time() + longest_s
-        )
-
-    def _cut(self, latest: float) -> None:
-        """End a closing connection, unless the peer still reads what was sent, and says so."""
-        now = self._loop.time()
-        until = min(self.heard_at + self.limits.close_s, latest)
-        if now < until:
-            self._timer = self._loop.call_at(until, self._cut, latest)
-        else:
-            self._transport.abort()
+            self.finish(reason)

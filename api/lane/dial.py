@@ -21,6 +21,7 @@ from api.lane.guard import ENHANCE_YOUR_CALM, NO_ERROR, Refusal
 from api.lane.status import Code, RpcError, UnprocessedError
 from api.lane.stream import Wakeup
 from api.lane.tls import context_of
+from api.lane.turns import Turns
 from api.lane.wire import data_frames
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class ClientConnection(Connection):
     peer_role = "server"
 
     def __init__(self, limits: Limits) -> None:
-        super().__init__(limits)
+        super().__init__(limits, Turns())
         self.lost = asyncio.Event()
         self._settled: asyncio.Future[None] = self._loop.create_future()
         self._slot_waiters: list[Wakeup] = []
@@ -108,7 +109,7 @@ class ClientConnection(Connection):
         if end and len(view) == len(data):
             self._h2.end_stream(stream_id)
             parts.append(self._h2.data_to_send())
-        self._transport.write(b"".join(parts))
+        self.write(b"".join(parts))
         return len(view)
 
     def forget(self, stream: Stream) -> None:

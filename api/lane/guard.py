@@ -24,8 +24,10 @@ class Refusal(StrEnum):
     CONTROL_FLOOD = "control_flood"
     WINDOW_FLOOD = "window_flood"
     RESET_FLOOD = "reset_flood"
+    SMALL_DATA_FLOOD = "small_data_flood"
     TOO_MANY_PINGS = "too_many_pings"
     BACKLOG = "backlog"
+    OVERLOAD = "overload"
     CONNECTION_LIMIT = "connection_limit"
     TLS_HANDSHAKE = "tls_handshake"
     KEEPALIVE = "keepalive"
@@ -84,8 +86,8 @@ class RateGuard:
         self._window = 0
         self._count = 0
 
-    def count(self) -> None:
-        """Count one frame.
+    def count(self, frames: int = 1) -> None:
+        """Count frames.
 
         Raises:
             PeerRefusedError: more than the limit in this second.
@@ -94,7 +96,7 @@ class RateGuard:
         if window != self._window:
             self._window = window
             self._count = 0
-        self._count += 1
+        self._count += frames
         if self._count > self._limit:
             raise PeerRefusedError(self._reason, ENHANCE_YOUR_CALM)
 

@@ -49,6 +49,17 @@ class Limits:
     resets_per_s: int = 200
     """RST_STREAM received plus streams refused per second: the bound on rapid reset."""
 
+    small_data_bytes: int = 16
+    """Mean payload of neighbouring DATA frames below which a server takes them for small, bytes; a
+    client that sends whole messages, as all do, stays above with messages of 11 bytes."""
+
+    small_data_frames_per_s: int = 10_000
+    """Small DATA frames per second from a client: each costs what one of 16,384 bytes does."""
+
+    turn_s: float = 0.000_2
+    """Time for the frames of one connection before others get their turn, seconds. An answer takes
+    four turns of each busy neighbour, and a call that meets none takes about 0.3 ms."""
+
     min_ping_interval_s: float = 1.0
     """A client's PING sooner than this after its last one, with nothing sent to it in between, is a
     strike, seconds. gRPC's servers want 300; a second costs nothing, and takes any keepalive."""

@@ -17,6 +17,7 @@ from api.lane.call import Call, Method
 from api.lane.limits import SERVER_LIMITS, Limits
 from api.lane.listen import bound_address, listening_socket
 from api.lane.serving import Counters, ServerConnection
+from api.lane.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,6 +65,7 @@ class Server:
         self.limits = limits
         self.initial_metadata = initial_metadata
         self.connections: set[ServerConnection] = set()
+        self.turns = Turns()
         self.random = random
         self.counters = Counters()
         self._acceptors: list[Acceptor] = []

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from api.lane.limits import Limits
     from api.lane.metadata import Header, Metadata
+    from api.lane.turns import Turns
 
 _log = logging.getLogger(__name__)
 _MAX_STREAM_ID = 2**31 - 1
@@ -53,6 +54,7 @@ class Host(Protocol):
     initial_metadata: Metadata
     counters: Counters
     connections: set[ServerConnection]
+    turns: Turns
     random: Callable[[], float]
 
     def count_refused(self, reason: Refusal, detail: str) -> None:
@@ -69,7 +71,7 @@ class ServerConnection(Connection):
     peer_role = "client"
 
     def __init__(self, host: Host, on_lost: Callable[[ServerConnection], None]) -> None:
-        super().__init__(host.limits)
+        super().__init__(host.limits, host.turns)
         self._host = host
         self._on_lost = on_lost
         self._ready = False

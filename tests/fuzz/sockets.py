@@ -30,6 +30,7 @@ LIMITS = Limits(
     stream_window_bytes=1 << 16,
     connection_window_bytes=1 << 17,
     max_streams=5,
+    turn_s=0.0,
 )
 
 
@@ -61,6 +62,15 @@ class Transport(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         return 0
+
+    def is_closing(self) -> bool:
+        return self.ended
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass

@@ -31,9 +31,7 @@ pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs o
 HERE = Path(__file__).parent
 CALLS = 60
 ATTACK_S = 1.0
-MOST_TIMES_SLOWER = 40
-# A known defect, not noise: one-byte DATA frames cost others 50 to 57 times on a quiet machine.
-KNOWN_SLOWER = {"tiny data": 100}
+MOST_TIMES_SLOWER = 10
 MOST_GROWTH_BYTES = 48 << 20
 
 
@@ -48,7 +46,7 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
         server.kill()
 
 
-@pytest.mark.parametrize("name", [*FLOODS, *HOLDS])
+@pytest.mark.parametrize("name", [*FLOODS, *HOLDS, "hang up"])
 def test_others_do_not_pay(addresses: list[str], name: str) -> None:
     asyncio.run(judge(addresses[0], addresses[0], name))
 
@@ -85,7 +83,7 @@ async def judge(address: str, attacked: str, name: str) -> None:
         f"{name}: {int(out)} connections, {slower:.1f} times slower, "
         f"worst {max(under) * 1e3:.0f} ms, {growth >> 10} KiB"
     )
-    assert slower < KNOWN_SLOWER.get(name, MOST_TIMES_SLOWER)
+    assert slower < MOST_TIMES_SLOWER
     assert growth < MOST_GROWTH_BYTES
 
 

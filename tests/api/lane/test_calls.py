@@ -279,9 +279,9 @@ async def test_a_call_costs_the_server_one_read(
     reads: list[int] = []
     feed = theirs._intake.feed
 
-    def spy(data: bytes) -> None:
+    def spy(data: bytes) -> bool:
         reads.append(len(data))
-        feed(data)
+        return feed(data)
 
     monkeypatch.setattr(theirs._intake, "feed", spy)
     await echo(channel, 5000)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from api.lane.guard import PeerRefusedError, Refusal
 from api.lane.intake import Intake, Kind
 from api.lane.limits import Limits
-from api.lane.wire import PREFACE, frame_head
+from api.lane.wire import PREFACE, frame, frame_head
 
 Event = tuple[object, ...]
 
@@ -58,7 +58,13 @@ def http2(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
 
 
 def intake(sink: Recorder, *, preface: bytes = b"", **limits: int) -> Intake:
-    return Intake(sink, preface=preface, limits=Limits(**dict[str, Any](limits)), clock=lambda: 7.0)
+    return Intake(
+        sink,
+        preface=preface,
+        limits=Limits(**dict[str, Any](limits)),
+        clock=lambda: 7.0,
+        turn_clock=lambda: 0.0,
+    )
 
 
 DATA = st.builds(
@@ -177,13 +183,16 @@ def feed_cut(reader: Intake, data: bytes, cut: int) -> None:
         (http2(99, 0, 1, b""), "control_frames_per_s", Refusal.CONTROL_FLOOD),
         (http2(8, 0, 0, b"\0\0\0\1"), "window_updates_per_s", Refusal.WINDOW_FLOOD),
         (http2(3, 0, 1, bytes(4)), "resets_per_s", Refusal.RESET_FLOOD),
+        (http2(0, 0, 1, b"x"), "small_data_frames_per_s", Refusal.SMALL_DATA_FLOOD),
     ],
-    ids=["ping", "settings", "continuation", "empty-data", "unknown", "window", "reset"],
+    ids=["ping", "settings", "continuation", "empty-data", "unknown", "window", "reset", "small"],
 )
 def test_floods_are_refused(wire: bytes, limit: str, reason: Refusal) -> None:
     now = 0.0
     limits = Limits(**dict[str, Any]({limit: 50}))
-    reader = Intake(Recorder(), preface=PREFACE, limits=limits, clock=lambda: now)
+    reader = Intake(
+        Recorder(), preface=PREFACE, limits=limits, clock=lambda: now, turn_clock=lambda: 0.0
+    )
     reader.feed(PREFACE)
     for _ in range(5):
         now += 1.0
@@ -194,9 +203,61 @@ def test_floods_are_refused(wire: bytes, limit: str, reason: Refusal) -> None:
 
 
 def test_resets_of_a_server_count_as_control() -> None:
-    limits = Limits(resets_per_s=50, control_frames_per_s=100)
-    reader = Intake(Recorder(), preface=b"", limits=limits, clock=lambda: 7.0)
+    reader = intake(Recorder(), resets_per_s=50, control_frames_per_s=100)
     reader.feed(http2(3, 0, 1, bytes(4)) * 100)
     with pytest.raises(PeerRefusedError) as caught:
         reader.feed(http2(3, 0, 1, bytes(4)))
     assert caught.value.reason is Refusal.CONTROL_FLOOD
+
+
+@pytest.mark.parametrize("payload", [b"z" * 16, frame(b"eleven bytes")])
+def test_small_messages_are_no_flood(payload: bytes) -> None:
+    reader = intake(Recorder(), preface=PREFACE, small_data_frames_per_s=50)
+    reader.feed(PREFACE + http2(0, 0, 1, payload) * 1000)
+
+
+def test_a_server_may_send_small_data() -> None:
+    intake(Recorder(), small_data_frames_per_s=50).feed(http2(0, 0, 1, b"x") * 1000)
+
+
+@given(STEPS, st.lists(st.integers(0, 2000), max_size=5))
+def test_turns_give_the_frames_in_order(
+    steps: list[tuple[bytes, list[Event]]], cuts: list[int]
+) -> None:
+    """Each look at the clock ends a turn; new bytes come while some are left, or not."""
+    wire = b"".join(step[0] for step in steps) * 5
+    edges = [0, *sorted(min(cut, len(wire)) for cut in cuts), len(wire)]
+    sink = Recorder()
+    now = itertools.count()
+    reader = Intake(
+        sink, preface=b"", limits=Limits(), clock=lambda: 7.0, turn_clock=lambda: float(next(now))
+    )
+    for start, stop in itertools.pairwise(edges):
+        reader.feed(wire[start:stop])
+    while not reader.feed(b""):
+        pass
+    expected = Recorder([event for step in steps * 5 for event in step[1]])
+    assert without_windows(sink.joined()) == without_windows(expected.joined())
+    assert windows(sink.events) == windows(expected.events)
+
+
+def test_a_turn_ends_when_its_time_is_over() -> None:
+    now = 0.0
+    sink = Recorder()
+
+    def clock() -> float:
+        return now
+
+    def slow(stream_id: int, payloads: list[bytes]) -> None:
+        nonlocal now
+        now += len(payloads)
+        sink.events.append(("data", stream_id, b"".join(payloads)))
+
+    sink.on_data = slow  # type: ignore[method-assign]
+    reader = Intake(sink, preface=b"", limits=Limits(turn_s=100), clock=clock, turn_clock=clock)
+    turns = [reader.feed(http2(0, 0, 1, b"x") * 300)]
+    while not turns[-1]:
+        turns.append(reader.feed(b""))
+    # 32 frames between two looks at the clock: 128 of them take the first hundred seconds.
+    assert turns == [False, False, True]
+    assert now == 300
