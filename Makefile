@@ -10,6 +10,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 DURATION ?=
+TLS ?=
+DIR ?= tls
 SECONDS ?= 60
 GO_HUBBLE ?=
 ARGS ?=
@@ -66,8 +68,12 @@ $(STAMP): pyproject.toml $(BIN)/python
 
 # With job control the demo alone is in the foreground of a terminal: Ctrl-C ends it, not make.
 .PHONY: demo
-demo: setup ## Show live flows of a small cluster on this machine, as root (DURATION= seconds, else until Ctrl-C)
-	@if [ -t 0 ]; then set -m; fi; $(BIN)/hubble-lab demo $(if $(DURATION),--duration $(DURATION)) $(ARGS); exit $$?
+demo: setup ## Show live flows of a small cluster on this machine, as root (DURATION= seconds, else until Ctrl-C; TLS=1)
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/hubble-lab demo $(if $(DURATION),--duration $(DURATION)) $(if $(TLS),--tls) $(ARGS); exit $$?
+
+.PHONY: certs
+certs: setup ## Make certificates for mutual TLS in DIR=tls; again: new ones by the same authority
+	@$(BIN)/hubble-lab certs $(DIR) $(ARGS)
 
 .PHONY: test
 test: setup ## Run the tests (ARGS='-k ring' goes to pytest)

@@ -1,12 +1,14 @@
 """`hubble-lab`: the command line of the lab.
 
-up      build a lab from a YAML file or a scenario that comes with Leavitt
-down    take a lab away
-status  show labs, pods, addresses and programs
-exec    run a command in a pod or a node
-demo    a lab with hubble-server, traffic and a live view
-traffic what goes on in the demo, in a lab that is up
-serve   the programs of the scenarios, run inside pods
+up            build a lab from a YAML file or a scenario that comes with Leavitt
+down          take a lab away
+status        show labs, pods, addresses and programs
+exec          run a command in a pod or a node
+port-forward  let a port of this machine lead to one of a pod or a node
+demo          three nodes with hubble-server, a relay, traffic and a live view
+traffic       what goes on in the demo, in a lab that is up
+certs         make certificates for mutual TLS
+serve         the programs of the scenarios, run inside pods
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lab.errors import LabError, ProcessError, RunError
 from lab.namespaces import enter
+from lab.portforward import HOST, forward, reserve
 from lab.programs import typed
 from lab.runs import Run, existing_runs, find_run, require_root
 from lab.session import Lab, build, scenario
@@ -100,7 +103,7 @@ def _exec(options: argparse.Namespace) -> int:
     require_root()
     lab = Lab.find(find_run(options.run))
     if options.target.startswith(NODE_PREFIX):
-        enter(lab.topology.node(options.target.removeprefix(NODE_PREFIX)).netns)
+        enter(_netns(lab, options.target))
         environment = dict(os.environ)
     else:
         pod = lab.topology.pod(options.target)
@@ -112,12 +115,42 @@ def _exec(options: argparse.Namespace) -> int:
         raise ProcessError(f"run {command[0]} in {options.target}: {error.strerror}") from None
 
 
+def _port_forward(options: argparse.Namespace) -> int:
+    require_root()
+    netns = _netns(Lab.find(find_run(options.run)), options.target)
+    port, inner_port = options.ports
+    listener = reserve(port)
+    print(f"{HOST}:{port} leads to port {inner_port} of {options.target}", flush=True)
+    asyncio.run(forward(listener, netns, inner_port))
+    return 0
+
+
+def _netns(lab: Lab, target: str) -> str:
+    if target.startswith(NODE_PREFIX):
+        return lab.topology.node(target.removeprefix(NODE_PREFIX)).netns
+    return lab.topology.pod(target).netns
+
+
 def _demo(options: argparse.Namespace) -> int:
     from lab.demo import run_demo  # the lane and its libraries are of no use to the others
 
-    run = Run(name=options.run)
-    demo = run_demo(run, port=options.port, duration_s=options.duration, keep=options.keep)
+    demo = run_demo(
+        Run(name=options.run),
+        port=options.port,
+        duration_s=options.duration,
+        keep=options.keep,
+        tls=options.tls,
+    )
     return asyncio.run(demo)
+
+
+def _certs(options: argparse.Namespace) -> int:
+    from lab.certificates import make_certificates  # its library is of no use to the others
+
+    files = make_certificates(options.folder, cluster_name=options.cluster_name, days=options.days)
+    for path in sorted(files.folder.glob("*.crt")):
+        print(path)
+    return 0
 
 
 def _traffic(options: argparse.Namespace) -> int:
@@ -151,21 +184,44 @@ def _up_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _exec_arguments(parser: argparse.ArgumentParser) -> None:
     _run_argument(parser)
-    parser.add_argument("target", metavar="POD", help="NAME, NAMESPACE/NAME or node/NAME")
+    _target_argument(parser)
     parser.add_argument(
         "command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what to run there"
+    )
+
+
+def _port_forward_arguments(parser: argparse.ArgumentParser) -> None:
+    _run_argument(parser)
+    _target_argument(parser)
+    parser.add_argument(
+        "ports", type=_port_pair, metavar="[HERE:]THERE", help="on 127.0.0.1 here, and in the pod"
     )
 
 
 def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration", type=_seconds, metavar="SECONDS", help="end by itself after")
     parser.add_argument(
-        "--keep", action="store_true", help="leave lab and server running at the end"
+        "--keep", action="store_true", help="leave lab and servers running at the end"
     )
     parser.add_argument(
-        "--port", type=_port, default=4245, help="where the server answers, on 127.0.0.1 (4245)"
+        "--port", type=_port, default=4245, help="where the relay answers, on 127.0.0.1 (4245)"
+    )
+    parser.add_argument(
+        "--tls", action="store_true", help="mutual TLS between nodes, relay and hubble"
     )
     _new_run_argument(parser, DEMO_RUN)
+
+
+def _certs_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="where to; an authority that is there stays"
+    )
+    parser.add_argument(
+        "--cluster-name", default="default", metavar="NAME", help="of the nodes (default)"
+    )
+    parser.add_argument(
+        "--days", type=_days, default=365, help="until all but the authority end (365)"
+    )
 
 
 def _serve_arguments(parser: argparse.ArgumentParser) -> None:
@@ -176,6 +232,10 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="the objects that dns answers from ($HUBBLE_LAB_STATE, set in every pod)",
     )
+
+
+def _target_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="POD", help="NAME, NAMESPACE/NAME or node/NAME")
 
 
 def _run_argument(parser: argparse.ArgumentParser) -> None:
@@ -196,8 +256,16 @@ ACTIONS: dict[str, Action] = {
     "down": Action(_down, _run_argument, "take a lab away, with everything it started"),
     "status": Action(_status, _run_argument, "show labs, pods, addresses and programs"),
     "exec": Action(_exec, _exec_arguments, "run a command in a pod or a node"),
-    "demo": Action(_demo, _demo_arguments, "a lab with hubble-server, traffic and a live view"),
+    "port-forward": Action(
+        _port_forward,
+        _port_forward_arguments,
+        "let a port of this machine lead to one of a pod or a node",
+    ),
+    "demo": Action(
+        _demo, _demo_arguments, "three nodes with servers, a relay, traffic and a live view"
+    ),
     "traffic": Action(_traffic, _run_argument, "make the demo's traffic in a lab that is up"),
+    "certs": Action(_certs, _certs_arguments, "make certificates for mutual TLS"),
     "serve": Action(_serve, _serve_arguments, "run a program of the scenarios (inside a pod)"),
 }
 
@@ -217,6 +285,17 @@ def _parser() -> argparse.ArgumentParser:
 def _port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"want a port from 1 to 65535, got {text!r}")
+    return int(text)
+
+
+def _port_pair(text: str) -> tuple[int, int]:
+    here, _, there = text.rpartition(":")
+    return _port(here or there), _port(there)
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 3650:
+        raise argparse.ArgumentTypeError(f"want days from 1 to 3650, got {text!r}")
     return int(text)
 
 

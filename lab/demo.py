@@ -1,6 +1,6 @@
-"""`hubble-lab demo`: the tutorials' world, observed, in one command.
+"""`hubble-lab demo`: the tutorials' world on three nodes, observed, in one command.
 
-    remove leftovers ─► build the lab ─► hubble-server ─► policy ─► traffic ─► hubble observe
+    remove leftovers ─► build the lab ─► servers ─► relay ─► policy ─► traffic ─► hubble observe
 
 Ends on Ctrl-C, SIGTERM, after a given time, or with its viewer, and takes everything down. It has
 a run and a BPF file system of its own, so that it does not meet a lab that somebody works with.
@@ -9,106 +9,105 @@ a run and a BPF file system of its own, so that it does not meet a lab that some
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-import socket
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from api.lane.client import Channel
-from api.lane.status import RpcError
-from api.proto.health.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from lab.errors import LabError, ProcessError
+from lab.certificates import make_certificates
+from lab.errors import ProcessError
+from lab.portforward import HOST, reserve
 from lab.processes import record
 from lab.programs import path_of, typed
+from lab.servers import (
+    CLUSTER,
+    LOOK_S,
+    relay_ready,
+    servers_ready,
+    start_port_forward,
+    start_relay,
+    start_servers,
+)
 from lab.session import SCENARIOS, build, publish, scenario, take_down
 from lab.traffic import check_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from lab.certificates import TlsFiles
     from lab.runs import Run
     from lab.session import Lab
 
-NODE = "lab-1"
-HOST = "127.0.0.1"
+SCENARIO = "galaxy"
 DEFAULT_PORT = 4245
-"""Where the relay will answer once it exists, so that `hubble` works without flags."""
+"""The relay's usual one: there `hubble` finds it without flags."""
 
-READY_S = 60.0
-"""How long the server may take to get ready; on a slow machine its compiler needs some seconds."""
-
-LOOK_S = 0.2
-"""How often the demo looks whether its programs still run."""
+CERTIFICATE_DAYS = 30
 
 VIEWER_EXIT_S = 3.0
 VIEWER_STOPPED = {0, 128 + signal.SIGINT, -signal.SIGINT}
 """How the viewer may end when Ctrl-C, which the terminal sends to it too, reaches it first."""
 
 
-async def run_demo(run: Run, *, port: int, duration_s: float | None, keep: bool) -> int:
+async def run_demo(run: Run, *, port: int, duration_s: float | None, keep: bool, tls: bool) -> int:
     """Show the demo until it is stopped. Returns 0; LabError says what went wrong."""
     check_commands()
     with run.lock(), _cancelled_by_signals():
-        run.remove()  # a demo that was killed may have left a server that still holds the port
-        _check_port_free(port)
+        run.remove()  # a demo that was killed may have left a program that still holds the port
+        reserve(port).close()
         print("Building the lab …", flush=True)
-        lab = build(scenario("empire"), run, plain=False, bpffs=run.own_bpffs)
+        lab = build(scenario(SCENARIO), run, plain=False, bpffs=run.own_bpffs)
         try:
-            await _show(lab, port, duration_s)
+            await _show(lab, port, duration_s, _certificates(lab) if tls else None)
         finally:
             # Also after an error: what was asked to be kept can then be looked at.
             if not keep:
                 print("\nTaking the lab down …", flush=True)
                 take_down(lab)
     if keep:
-        print(f"\nLab and server go on, until: {typed('hubble-lab')} down --run {run.name}")
+        print(f"\nLab and servers go on, until: {typed('hubble-lab')} down --run {run.name}")
     return 0
 
 
-async def _show(lab: Lab, port: int, duration_s: float | None) -> None:
+async def _show(lab: Lab, port: int, duration_s: float | None, tls: TlsFiles | None) -> None:
     """Start one thing after another, and return when the time is over or the viewer has ended."""
-    print("Starting hubble-server …", flush=True)
-    lab.start_on_machine("hubble-server", server_command(lab, port))
-    await _server_ready(lab)
+    print("Starting hubble-server on each node, and hubble-relay …", flush=True)
+    start_servers(lab, bpffs=lab.run.own_bpffs, tls=tls)
+    await servers_ready(lab)
+    start_relay(lab, tls=tls)
+    start_port_forward(lab, port)
+    await relay_ready(lab, port, tls=tls)
     publish(SCENARIOS / "empire-policy.yaml", lab)
     lab.start_on_machine("traffic", [path_of("hubble-lab"), "traffic", "--run", lab.run.name])
-    print(explanation(port, lab.run), flush=True)
+    print(explanation(port, lab.run, tls), flush=True)
     with suppress(TimeoutError):
         async with asyncio.timeout(duration_s):
-            await _view(lab, port)
+            await _view(lab, port, tls)
 
 
-def server_command(lab: Lab, port: int) -> list[str]:
-    """Give the command line of the node's server."""
-    return [
-        path_of("hubble-server"),
-        *("--node-name", NODE),
-        *("--cluster-name", "default"),
-        *("--state", str(lab.state)),
-        *("--netns", str(lab.node_netns(NODE))),
-        *("--listen-address", f"{HOST}:{port}"),
-        *("--socket-path", str(_socket_path(lab))),
-        *("--bpffs", str(lab.run.own_bpffs)),
-    ]
+def _certificates(lab: Lab) -> TlsFiles:
+    return make_certificates(lab.run.folder / "tls", cluster_name=CLUSTER, days=CERTIFICATE_DAYS)
 
 
-def explanation(port: int, run: Run) -> str:
+def explanation(port: int, run: Run, tls: TlsFiles | None = None) -> str:
     """Say what one sees, and what to try next to it, also where another lab is up."""
     hubble, lab = typed("hubble"), typed("hubble-lab")
     server = "" if port == DEFAULT_PORT else f" --server {HOST}:{port}"
+    certificates = "" if tls is None else f"\n{_tls_environment(tls)}"
     return f"""
-You see packets between pods, as eBPF programs on their interfaces saw them:
-  tiefighter, a ship of the empire, lands on the deathstar           FORWARDED
+Three nodes, a hubble-server on each, and hubble-relay for them all on localhost:{port}. You see
+packets between pods, as eBPF programs on their interfaces saw them; between nodes on both sides:
+  tiefighter, a ship of the empire, lands on a deathstar             FORWARDED
   xwing, of the alliance, tries to: the policy empire-only says no   DROPPED
   both ask kube-system/coredns for names; xwing pings tiefighter     FORWARDED
 
-Try in a second terminal, here:
+Try in a second terminal, here:{certificates}
   {hubble} status{server}
+  {hubble} list nodes{server}
   {hubble} observe{server} --last 20
-  {hubble} observe{server} --verdict DROPPED --follow
+  {hubble} observe{server} --to-label class=deathstar --verdict DROPPED --follow
   {hubble} observe{server} --from-pod default/xwing
-  {hubble} observe{server} --to-label class=deathstar --last 5 -o json
+  {hubble} observe{server} --node-name lab-3 --last 5 -o json
   {lab} exec --run {run.name} xwing -- ping -c 1 10.244.1.21
   {lab} exec --run {run.name} tiefighter -- curl -sS -XPOST deathstar/v1/request-landing
   {lab} status --run {run.name}
@@ -117,37 +116,26 @@ Ctrl-C ends the demo and takes everything down.
 """
 
 
-async def _server_ready(lab: Lab) -> None:
-    """Return when the server answers that it serves. ProcessError if it ends or takes too long."""
-    channel = Channel(f"unix://{_socket_path(lab)}")
-    try:
-        async with asyncio.timeout(READY_S):
-            while not await _serves(channel):
-                lab.check_processes()
-                await asyncio.sleep(LOOK_S)
-    except TimeoutError:
-        tail = lab.log_tail("hubble-server")
-        raise ProcessError(f"hubble-server is not ready after {READY_S:.0f} s: {tail}") from None
-    finally:
-        await channel.close()
+def _tls_variables(tls: TlsFiles) -> dict[str, str]:
+    """Give the variables by which `hubble` shows its certificate and checks the relay's."""
+    return {
+        "HUBBLE_TLS": "true",
+        "HUBBLE_TLS_CA_CERT_FILES": str(tls.authority),
+        "HUBBLE_TLS_CLIENT_CERT_FILE": str(tls.client.certificate),
+        "HUBBLE_TLS_CLIENT_KEY_FILE": str(tls.client.key),
+    }
 
 
-async def _serves(channel: Channel) -> bool:
-    request = HealthCheckRequest(service="hubble.server.Observer")
-    try:
-        reply = await channel.unary(
-            "/grpc.health.v1.Health/Check", request, HealthCheckResponse, timeout_s=1.0
-        )
-    except RpcError:
-        return False  # not listening yet
-    return reply.status == HealthCheckResponse.SERVING
+def _tls_environment(tls: TlsFiles) -> str:
+    return "\n".join(f"  export {name}={value}" for name, value in _tls_variables(tls).items())
 
 
-async def _view(lab: Lab, port: int) -> None:
+async def _view(lab: Lab, port: int, tls: TlsFiles | None) -> None:
     """Show flows on our own output until the viewer ends. ProcessError if a program dies."""
     # The server is named: the user's own configuration may know another one.
     command = [path_of("hubble"), "observe", "--follow", "--server", f"{HOST}:{port}"]
-    viewer = await asyncio.create_subprocess_exec(*command)
+    environment = os.environ | (_tls_variables(tls) if tls is not None else {})
+    viewer = await asyncio.create_subprocess_exec(*command, env=environment)
     record(lab.run.processes, viewer.pid, "viewer")
     try:
         while viewer.returncode is None:
@@ -179,19 +167,3 @@ def _cancelled_by_signals() -> Iterator[None]:
     # They stay set: an impatient second Ctrl-C must not cut the taking down short.
     with suppress(asyncio.CancelledError):
         yield
-
-
-def _check_port_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise LabError(
-                f"listen on {HOST}:{port}: {error.strerror}; another hubble-server, relay or"
-                " port-forward has it: end that, or give another --port"
-            ) from None
-
-
-def _socket_path(lab: Lab) -> Path:
-    return lab.run.folder / "hubble.sock"

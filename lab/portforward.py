@@ -21,11 +21,12 @@ CHUNK_BYTES = 65_536
 
 
 def reserve(port: int) -> socket.socket:
-    """Bind a port of this machine. LabError if somebody has it."""
+    """Listen on a port of this machine. LabError if somebody has it."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((HOST, port))
+        sock.listen()
     except OSError as error:
         sock.close()
         raise LabError(

@@ -1,4 +1,4 @@
-"""Three nodes of a lab with a server on each, asked as users ask: by `hubble`."""
+"""Three nodes of a lab with a server on each, and a relay: asked as users ask, by `hubble`."""
 
 import asyncio
 import json
@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from lab.certificates import TlsFiles
-from lab.servers import server_socket, servers_ready, start_servers
+from lab.portforward import HOST, reserve
+from lab.servers import (
+    relay_ready,
+    server_socket,
+    servers_ready,
+    start_port_forward,
+    start_relay,
+    start_servers,
+)
 from lab.session import Lab, open_lab, scenario
 
 PROGRAMS = Path(sys.executable).parent
@@ -23,6 +31,7 @@ class Cluster:
     """A lab whose servers are ready."""
 
     lab: Lab
+    tls: TlsFiles | None
 
     def hubble(self, node: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Ask the server of a node, by its unix socket."""
@@ -66,4 +75,14 @@ def open_cluster(run: str, *, tls: TlsFiles | None = None) -> Iterator[Cluster]:
     with open_lab(scenario("galaxy"), run=run, own_bpffs=True) as lab:
         start_servers(lab, bpffs=lab.run.own_bpffs, tls=tls)
         asyncio.run(servers_ready(lab))
-        yield Cluster(lab=lab)
+        yield Cluster(lab=lab, tls=tls)
+
+
+def add_relay(cluster: Cluster) -> str:
+    """Start a relay, wait until it is connected to all nodes, and give its address."""
+    with reserve(0) as free:
+        port = free.getsockname()[1]
+    start_relay(cluster.lab, tls=cluster.tls)
+    start_port_forward(cluster.lab, port)
+    asyncio.run(relay_ready(cluster.lab, port, tls=cluster.tls))
+    return f"{HOST}:{port}"

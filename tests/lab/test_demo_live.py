@@ -89,7 +89,12 @@ def test_starts_again_after_it_was_killed_and_ends_by_itself() -> None:
         read_until(process, lambda line: "FORWARDED" in line)
         process.send_signal(signal.SIGKILL)
     left = recorded(RUN.processes)
-    assert {one.name for one in left} >= {"hubble-server", "traffic"}
+    assert {one.name for one in left} >= {
+        *(f"hubble-server-lab-{number}" for number in (1, 2, 3)),
+        "hubble-relay",
+        "port-forward",
+        "traffic",
+    }
 
     again = subprocess.run(
         [*DEMO, "--duration", "5"], capture_output=True, text=True, timeout=60, check=False
