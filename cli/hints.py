@@ -69,16 +69,9 @@ async def tell_missing_past(
     timeout_s: float,
 ) -> None:
     """Tell if --since begins before the oldest flow that a server keeps; never fails."""
-    request = GetFlowsRequest(number=1, first=True)
-    request.field_mask.paths.extend(("time", "node_name"))
     since_ns = asked.since.seconds * SECOND_NS + asked.since.nanos
-    oldest: dict[str, int] = {}
     try:
-        path = "/observer.Observer/GetFlows"
-        async with channel.server_stream(path, request, timeout_s=timeout_s) as answer:
-            async for messages in answer.batches():
-                for message in messages:
-                    _note_time(message, oldest)
+        oldest = await oldest_flows(channel, timeout_s=timeout_s)
     except (RpcError, DecodeError):  # the answer itself will tell
         return
     late = {node: time_ns for node, time_ns in oldest.items() if time_ns > since_ns}
@@ -90,6 +83,23 @@ async def tell_missing_past(
             f"hint: the oldest flow{place} is {duration_text(_whole_seconds(now_ns - time_ns))} "
             f"old, --since asks for {asked_for}: what was before is not kept any more\n"
         )
+
+
+async def oldest_flows(channel: Channel, *, timeout_s: float) -> dict[str, int]:
+    """Ask each node behind a server for its oldest flow: its time by the node's name.
+
+    Raises:
+        RpcError, DecodeError: there is no answer, or none that can be read.
+    """
+    request = GetFlowsRequest(number=1, first=True)
+    request.field_mask.paths.extend(("time", "node_name"))
+    oldest: dict[str, int] = {}
+    path = "/observer.Observer/GetFlows"
+    async with channel.server_stream(path, request, timeout_s=timeout_s) as answer:
+        async for messages in answer.batches():
+            for message in messages:
+                _note_time(message, oldest)
+    return oldest
 
 
 def _note_time(message: bytes, oldest: dict[str, int]) -> None:

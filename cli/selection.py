@@ -36,6 +36,8 @@ def select(
     ):
         if both:
             raise UsageError(f"cannot set both --{one} and --{other}")
+    if arguments.on("retry") and not follow:
+        raise UsageError("cannot set --retry without --follow")
     request.follow = follow
     ranged = _range(request, arguments, now_ns)
     request.first = bool(first)

@@ -14,6 +14,7 @@ from api.proto.observer.observer_pb2 import (
 from cli.connection import ServerOptions
 from cli.errors import UsageError
 from cli.flags.arguments import Arguments
+from cli.memory import Memory
 from cli.printers.agenttext import AgentText
 from cli.printers.choice import Printer, output_format
 from cli.printers.debugtext import DebugText
@@ -73,5 +74,6 @@ def _ask(
         printer=printer,
         debug=arguments.on("debug"),
         follow=request.follow,
+        memory=Memory(request, surroundings.now_ns()) if arguments.on("retry") else None,
     )
     ask(question, surroundings)

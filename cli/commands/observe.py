@@ -13,11 +13,15 @@ from cli.errors import UsageError
 from cli.fieldmask import field_mask
 from cli.filters.tracker import FilterFlags
 from cli.flags.arguments import Arguments
+from cli.memory import Memory
 from cli.printers.choice import Printer, flow_printer, output_format, wants_legacy_json
 from cli.selection import select
 from cli.stream import Question, ask
 from cli.surroundings import Surroundings
 from cli.times import time_text
+
+_CLUSTER_LIMIT = (("leavitt-limit", "cluster"),)
+"""Asks a relay to count --first and --last over all nodes."""
 
 
 def run(arguments: Arguments, surroundings: Surroundings) -> None:
@@ -59,6 +63,7 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
         metadata=_metadata(arguments),
         quiet=arguments.on("silent-errors"),
         now_ns=surroundings.now_ns(),
+        memory=Memory(request, surroundings.now_ns()) if arguments.on("retry") else None,
     )
     ask(question, surroundings)
 
@@ -97,11 +102,12 @@ def _line_printer(output: str, arguments: Arguments, surroundings: Surroundings)
 
 
 def _metadata(arguments: Arguments) -> Metadata:
+    limit = _CLUSTER_LIMIT if arguments.on("total") else ()
     if not arguments.texts("aggregate-by"):
-        return ()
+        return limit
     from cli.aggregate import DETAILS_METADATA
 
-    return DETAILS_METADATA
+    return (*limit, *DETAILS_METADATA)
 
 
 def _raw_filters(flag: str, arguments: Arguments) -> list[FlowFilter]:

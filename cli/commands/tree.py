@@ -19,9 +19,9 @@ def _root() -> tuple[FlagSet, ...]:
 
 def _flows() -> tuple[FlagSet, ...]:
     from cli.filters.rows import FILTERS
-    from cli.flags.observe import FLOW_FORMAT, FORMATTING, OTHER, RAW_FILTERS, SELECTORS
+    from cli.flags.observe import FLOW_FORMAT, FLOW_SELECTORS, FORMATTING, OTHER, RAW_FILTERS
 
-    return (SELECTORS, FILTERS, RAW_FILTERS, FORMATTING, FLOW_FORMAT, SERVER, OTHER, GLOBAL)
+    return (FLOW_SELECTORS, FILTERS, RAW_FILTERS, FORMATTING, FLOW_FORMAT, SERVER, OTHER, GLOBAL)
 
 
 def _events() -> tuple[FlagSet, ...]:

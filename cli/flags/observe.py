@@ -30,8 +30,21 @@ SELECTORS = FlagSet(
             kind="uint",
             help="The newest N flows, 20 if nothing else is said; of a relay, N of each node",
         ),
+        switch(
+            "retry",
+            "With --follow: when the server is lost wait for it, and go on where it broke off;\n"
+            "a gap that stays is marked as lost events",
+        ),
         Flag(name="since", kind="string", help=_SINCE_HELP),
         Flag(name="until", kind="string", help="What to end with, in the same words as --since"),
+    ),
+)
+
+FLOW_SELECTORS = FlagSet(
+    title="Selectors",
+    flags=(
+        *SELECTORS.flags,
+        switch("total", "Let --first and --last count over the whole cluster, not for each node"),
     ),
 )
 

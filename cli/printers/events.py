@@ -20,6 +20,7 @@ from cli.times import MISSING, TimeText
 
 _NAMES_WIDTH = 50
 _RULE = "------------\n"
+_UNCOUNTED = "an unknown number, while the server was away"
 _TROUBLE = (relay_pb2.NODE_ERROR, relay_pb2.NODE_UNAVAILABLE)
 _SOURCE_NAMES = {value: name for name, value in flow_pb2.LostEventSource.items()}
 
@@ -59,11 +60,14 @@ class EventText:
         """Write a loss as a line of compact output."""
         lost = response.lost_events
         counted = f"{lost_source(lost)} CPU({lost.cpu.value}) {lost.num_events_lost}"
+        if _is_uncounted(lost):
+            counted = _UNCOUNTED
         return f"{self.moment(response)} EVENTS LOST: {counted}{self.span(lost)}\n"
 
     def lost_summary(self, lost: LostEvent) -> str:
         """Write a loss as the summary of dict and table output."""
-        return f"CPU({lost.cpu.value}) - {lost.num_events_lost}{self.span(lost)}"
+        counted = f"CPU({lost.cpu.value}) - {lost.num_events_lost}"
+        return f"{_UNCOUNTED if _is_uncounted(lost) else counted}{self.span(lost)}"
 
     def span(self, lost: LostEvent) -> str:
         """Write from when to when events were lost, if that is known."""
@@ -96,6 +100,11 @@ class EventText:
 
     def _stamp(self, moment: Timestamp) -> str:
         return self._time(moment.seconds, moment.nanos)
+
+
+def _is_uncounted(lost: LostEvent) -> bool:
+    """Tell whether this is a gap that --retry marks: nobody knows how many there were."""
+    return not lost.num_events_lost and lost.HasField("first")
 
 
 def lost_source(lost: LostEvent) -> str:
