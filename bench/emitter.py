@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 from bench.errors import NotMeasurableError
 from observer.kernel import abi, syscall
-from observer.samples import SAMPLE_BYTES
 
 # linux/bpf.h
 _SYS_BPF: Final = {"x86_64": 321, "aarch64": 280}
@@ -61,21 +60,22 @@ class Emitter:
         """Load the program.
 
         Args:
-            samples: uint8, shape (n, SAMPLE_BYTES), n a power of two.
+            samples: uint8, shape (n, size), n a power of two; size is SAMPLE_BYTES, but where
+                readers are tried with something else.
             events_fd: the perf map to write to.
             node_counters_fd: the node's map of counters, to count there too.
 
         Raises:
             NotMeasurableError: not root, or the kernel refuses.
         """
-        count = len(samples)
+        count, size = samples.shape
         self._fds: list[int] = []
-        samples_fd = self._keep(create_map(_ARRAY, SAMPLE_BYTES, count))
+        samples_fd = self._keep(create_map(_ARRAY, size, count))
         self._counts_fd = self._keep(create_map(_PERCPU_ARRAY, _COUNTS.size, 1))
         keys = np.arange(count, dtype=np.uint32).tobytes()
         syscall.update_batch(samples_fd, keys, samples.tobytes(), count)
         accounts = b"" if node_counters_fd is None else _count_at_node(node_counters_fd)
-        code = _program(samples_fd, self._counts_fd, events_fd, count - 1, accounts)
+        code = _program(samples_fd, self._counts_fd, events_fd, samples.shape, accounts)
         self._program_fd = self._keep(_load(code))
 
     def __enter__(self) -> Self:
@@ -148,7 +148,9 @@ def _bpf(command: int, attributes: bytes) -> int:
     return fd
 
 
-def _program(samples_fd: int, counts_fd: int, events_fd: int, mask: int, accounts: bytes) -> bytes:
+def _program(
+    samples_fd: int, counts_fd: int, events_fd: int, shape: tuple[int, ...], accounts: bytes
+) -> bytes:
     """Assemble; r6 the context, r7 the counts, r8 the error, the key at r10-4.
 
     `accounts` is run after each event, written or not.
@@ -165,7 +167,7 @@ def _program(samples_fd: int, counts_fd: int, events_fd: int, mask: int, account
             _INSTRUCTION.pack(0xBF, 0x12, 0, 0),  # r2 = r1
             _INSTRUCTION.pack(0x07, 0x02, 0, 1),  # r2 += 1
             _INSTRUCTION.pack(0x7B, 0x27, 0, 0),  # *(u64 *)(r7 + 0) = r2
-            _INSTRUCTION.pack(0x57, 0x01, 0, mask),  # r1 &= mask
+            _INSTRUCTION.pack(0x57, 0x01, 0, shape[0] - 1),  # r1 &= mask
             _INSTRUCTION.pack(0x63, 0x1A, -4, 0),  # *(u32 *)(r10 - 4) = r1
             *_look_up(samples_fd),
             _INSTRUCTION.pack(0x15, 0x00, 11 + after, 0),  # if r0 == 0 goto end
@@ -173,7 +175,7 @@ def _program(samples_fd: int, counts_fd: int, events_fd: int, mask: int, account
             *_map(2, events_fd),
             _INSTRUCTION.pack(0xB4, 0x03, 0, -1),  # w3 = BPF_F_CURRENT_CPU
             _INSTRUCTION.pack(0xBF, 0x04, 0, 0),  # r4 = r0
-            _INSTRUCTION.pack(0xB7, 0x05, 0, SAMPLE_BYTES),  # r5 = size
+            _INSTRUCTION.pack(0xB7, 0x05, 0, shape[1]),  # r5 = size
             _INSTRUCTION.pack(0x85, 0x00, 0, _PERF_EVENT_OUTPUT),
             _INSTRUCTION.pack(0xBF, 0x08, 0, 0),  # r8 = r0
             _INSTRUCTION.pack(0x15, 0x08, 2, 0),  # if r8 == 0 goto accounts

@@ -61,6 +61,7 @@ class Pipeline:
         # A gap may be reported later than rows that are still to come: their times must not be
         # raised to the report's, so its row stands where the batch ends.
         latest_ns = int(rows.columns["time_ns"][-1]) if rows.count else horizon_ns
+        self._ledger.count(Stage.DECODE, "sample of another size", batch.misshapen)
         for lost in batch.lost:
             self._lose(lost, batch.wall_offset_ns, latest_ns)
         if horizon_ns is not None:

@@ -40,8 +40,20 @@ class SampleBatch:
     wall_offset_ns: int
     """Add to mono_ns for nanoseconds since 1970; read once per batch."""
     lost: tuple[LostSamples, ...] = field(default=())
+    misshapen: int = 0
+    """Samples of another size than ours, since the batch before: none of them is here."""
     horizon_mono_ns: int | None = None
     """Kernel time before which nothing can still come; None where that is not known."""
 
     def __len__(self) -> int:
         return len(self.mono_ns)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether it tells of any event."""
+        return self.event_count > 0
+
+    @property
+    def event_count(self) -> int:
+        """Events that it tells of: samples, and those lost or of another size."""
+        return len(self) + self.misshapen + sum(lost.count for lost in self.lost)

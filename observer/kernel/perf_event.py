@@ -102,6 +102,8 @@ class PerfRing:
         self._tail = int(self._control[_DATA_TAIL // 8])
         self._next_tail = self._tail
         self._lost_in_records = 0
+        self.misshapen = 0
+        """Samples of another size than ours since the ring was opened: passed over."""
         self.last_time_ns = 0
         fcntl.ioctl(self.fd, _IOC_ENABLE, 0)
 
@@ -154,6 +156,8 @@ class PerfRing:
             raise KernelError(f"{where}: {size} bytes, need {need}..{head - position}")
         if kind == _RECORD_SAMPLE and size == RECORD.itemsize:  # wraps around the end of the ring
             return np.frombuffer(self._copy(position, size), RECORD), position + size
+        if kind == _RECORD_SAMPLE:
+            self.misshapen += 1
         if kind == _RECORD_LOST:
             self._lost_in_records += struct.unpack("<Q", self._copy(position + 16, 8))[0]
         return None, position + size

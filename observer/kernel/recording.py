@@ -16,7 +16,6 @@ Layout (little endian):
 import json
 import mmap
 import os
-import queue
 import struct
 import threading
 import time
@@ -28,6 +27,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
+from observer.kernel.backlog import Backlog
 from observer.kernel.errors import RecordingError
 from observer.samples import SAMPLE_BYTES, LostSamples, SampleBatch
 
@@ -42,8 +42,8 @@ _LAST_CPU: Final = (1 << 16) - 1
 _LAST_NS: Final = (1 << 63) - 1
 _KIND_BATCH, _KIND_LOST, _KIND_CHANGE, _KIND_END = range(1, 5)
 
-# frames waiting for the disk; beyond it samples are dropped and counted, never the node's flows
-_MOST_WAITING: Final = 256
+# waiting for the disk, 300,000 samples; beyond it samples are dropped and counted, never flows
+_MOST_WAITING_BYTES: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Recorder:
             self._file = path.open("xb")
         except OSError as error:
             raise RecordingError(f"create recording: {error.strerror}: {path}") from error
-        self._waiting: queue.Queue[bytes | None] = queue.Queue(_MOST_WAITING)
+        self._waiting = Backlog(most_bytes=_MOST_WAITING_BYTES)
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
         self._thread.start()
 
@@ -93,28 +93,26 @@ class Recorder:
 
     def close(self) -> None:
         """Write what is waiting and the end mark; RecordingError if the disk refused anything."""
-        self._report_dropped(wait=True)
-        self._waiting.put(None)
+        if self._unwritten:
+            self._waiting.put(self._gap())
+        self._waiting.close()
         self._thread.join()
         if self._failure is not None:
             reason = self._failure.strerror
             raise RecordingError(f"write recording: {reason}: {self._path}") from self._failure
 
     def _put(self, frame: bytes, rows: int) -> None:
-        self._report_dropped(wait=False)
-        try:
-            self._waiting.put_nowait(frame)
-        except queue.Full:
+        if self._unwritten and self._waiting.offer(self._gap()):
+            self._unwritten = 0
+        if self._unwritten or not self._waiting.offer(frame):
             self.dropped += rows
             self._unwritten += rows
 
-    def _report_dropped(self, *, wait: bool) -> None:
-        if not self._unwritten or (self._waiting.full() and not wait):
-            return
+    def _gap(self) -> bytes:
+        """Tell of the samples that were dropped here."""
         now_ns = time.monotonic_ns()
         gap = LostSamples(cpu=-1, count=self._unwritten, first_mono_ns=0, last_mono_ns=now_ns)
-        self._unwritten = 0
-        self._waiting.put(_lost_frame(gap, time.time_ns() - now_ns))
+        return _lost_frame(gap, time.time_ns() - now_ns)
 
     def _write(self) -> None:
         frame: bytes | None = b""
@@ -122,14 +120,14 @@ class Recorder:
         try:
             with self._file as file:
                 file.write(_FILE.pack(_MAGIC, _VERSION, SAMPLE_BYTES, time.time_ns()))
-                while (frame := self._waiting.get()) is not None:
+                while (frame := self._waiting.take()) is not None:
                     file.write(frame)
                     frames += 1
                 file.write(_frame(_KIND_END, _END.pack(frames)))
         except OSError as error:
             self._failure = error
             while frame is not None:  # nobody waits for a dead disk
-                frame = self._waiting.get()
+                frame = self._waiting.take()
 
 
 class Recording:

@@ -88,7 +88,7 @@ class PerfRings:
         self._held = 0
         self._passed_ns = 0
         self._reported = dict.fromkeys(numbers, 0)
-        self._samples = self._late = self._batches = 0
+        self._samples = self._late = self._batches = self._misshapen = 0
 
     def take(self) -> SampleBatch | None:
         """Take what has arrived, without waiting; None if there is nothing to say yet.
@@ -96,22 +96,24 @@ class PerfRings:
         The arrays of a batch are overwritten by the next call.
         """
         batch = self._look()
-        return batch if len(batch) or batch.lost else None
+        return batch if batch.has_news else None
 
     def _look(self) -> SampleBatch:
         """Take what has arrived: at least the horizon."""
         now_ns = self._clock()
         count, horizon_ns = self._collect(now_ns - self._settings.settle_ns)
         lost = self._newly_lost(now_ns)
+        misshapen = self._newly_misshapen()
         ready = self._sort(count, horizon_ns)
         self._samples += ready
-        self._batches += bool(ready or lost)
+        self._batches += bool(ready or lost or misshapen)
         return SampleBatch(
             samples=self._sorted.samples[:ready].view(np.uint8).reshape(ready, SAMPLE_BYTES),
             mono_ns=self._sorted.times[:ready],
             cpus=self._sorted.cpus[:ready],
             wall_offset_ns=time.time_ns() - time.monotonic_ns(),
             lost=lost,
+            misshapen=misshapen,
             horizon_mono_ns=horizon_ns,
         )
 
@@ -137,10 +139,9 @@ class PerfRings:
                 if turn is not None:
                     await turn()
                 batch, watched = self._look(), is_watched()
-                has_news = bool(len(batch) or batch.lost)
-                if has_news or watched:
+                if batch.has_news or watched:
                     yield batch
-                if not (has_news or watched or self._held):
+                if not (batch.has_news or watched or self._held):
                     await _wait(woken, self._settings.idle_s)
                 elif len(batch) >= self._settings.batch_rows // 2:
                     await asyncio.sleep(0)
@@ -207,6 +208,10 @@ class PerfRings:
         self._held = count - ready
         pending.take_tail(due, ready, count)
         return ready
+
+    def _newly_misshapen(self) -> int:
+        before, self._misshapen = self._misshapen, sum(ring.misshapen for ring in self._rings)
+        return self._misshapen - before
 
     def _newly_lost(self, now_ns: int) -> tuple[LostSamples, ...]:
         found: list[LostSamples] = []

@@ -2,6 +2,7 @@
 
 import re
 import struct
+import threading
 import zlib
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from observer.kernel import recording
+from observer.kernel.backlog import Backlog
 from observer.kernel.errors import RecordingError
 from observer.kernel.recording import RecordedChange, Recorder, Recording
 from observer.samples import SAMPLE_BYTES, LostSamples, SampleBatch
@@ -124,6 +127,40 @@ def test_a_full_disk_is_reported_at_close(monkeypatch: pytest.MonkeyPatch) -> No
     recorder.batch(batch(4000))
     with pytest.raises(RecordingError, match="No space left on device"):
         recorder.close()
+
+
+def test_a_burst_of_small_batches_is_kept_while_the_disk_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is dropped is told by its number of bytes, not of batches; and told in the file."""
+    may_write = threading.Event()
+    take = Backlog.take
+
+    def slowly(self: Backlog) -> bytes | None:
+        may_write.wait()
+        return take(self)
+
+    monkeypatch.setattr(Backlog, "take", slowly)
+    small, large = batch(1), batch(1_000)
+    room = 2_000 * (len(small.samples.tobytes()) + 100)
+    monkeypatch.setattr(recording, "_MOST_WAITING_BYTES", room)
+    recorder = Recorder(tmp_path / "burst.rec")
+    for _ in range(1_000):
+        recorder.batch(small)
+    assert recorder.dropped == 0
+    while not recorder.dropped:
+        recorder.batch(large)
+    recorder.batch(small)  # a gap, once begun, ends only when it can be told
+    dropped = recorder.dropped
+    may_write.set()
+    recorder.close()
+
+    items = list(Recording(tmp_path / "burst.rec").items())
+    kept = sum(len(item) for item in items if isinstance(item, SampleBatch))
+    gaps = [gap for item in items if isinstance(item, SampleBatch) for gap in item.lost]
+    assert sum(gap.count for gap in gaps) == dropped
+    assert kept + dropped >= 2_001
+    assert {gap.cpu for gap in gaps} == {-1}
 
 
 def test_keys_that_json_lacks_are_left_out(tmp_path: Path) -> None:

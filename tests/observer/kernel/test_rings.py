@@ -76,6 +76,7 @@ def drain(rings: PerfRings) -> list[SampleBatch]:
                 cpus=batch.cpus.copy(),
                 wall_offset_ns=batch.wall_offset_ns,
                 lost=batch.lost,
+                misshapen=batch.misshapen,
             )
         )
     return found
@@ -153,6 +154,21 @@ def test_what_follows_a_gap_is_whole(emitter: Emitter, open_rings: Open) -> None
     assert (gap.cpu, gap.count) == (CPUS[0], 1_000 - kept)
     assert gap.first_mono_ns == first[-1].mono_ns[-1]
     assert gap.last_mono_ns > gap.first_mono_ns
+
+
+def test_samples_of_another_size_are_passed_over_and_counted(
+    events: int, emitter: Emitter, open_rings: Open
+) -> None:
+    rings = open_rings(size_bytes=16 * PAGE)
+    with Emitter(np.full((1, 64), 7, np.uint8), events) as other:
+        for own, foreign in ((5, 3), (0, 2), (4, 0), (0, 0)):
+            on_cpu(CPUS[0], emitter, own)
+            on_cpu(CPUS[0], other, foreign)
+            batches = drain(rings)
+            assert sum(len(batch) for batch in batches) == own
+            assert sum(batch.misshapen for batch in batches) == foreign
+            assert sum(batch.event_count for batch in batches) == own + foreign
+    assert rings.statistics().lost == 0
 
 
 def test_samples_wait_for_the_horizon(events: int, emitter: Emitter) -> None:
