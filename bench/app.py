@@ -6,6 +6,7 @@ is slow; it is 1 when an answer was wrong, and 2 for wrong arguments.
 """
 
 import argparse
+import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; the process's exit code."""
     options = _parser().parse_args(arguments)
     started = datetime.now().astimezone()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     machine = this_machine(started)
     results: list[report.Result] = []
     with tempfile.TemporaryDirectory(prefix="leavitt-bench-") as folder:

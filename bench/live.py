@@ -60,6 +60,11 @@ def lone_node(folder: Path) -> Iterator[tuple[str, list[str]]]:
         unpin(name)
 
 
+def pinned_count(name: str) -> int:
+    """Count what is pinned of a node: maps, programs, links."""
+    return sum(path.is_file() for path in (pins.DEFAULT_BPFFS / "leavitt" / name).rglob("*"))
+
+
 def pinned_map(name: str, map_name: str) -> Path:
     """Find the pin of a node's map: the folder between is named after the maps' layout.
 

@@ -3,14 +3,15 @@
     emitter ──► real rings ──► server, life after life ──► readers (all rows; losses alone)
                                  ▲ mTLS                    honest client, hostile clients
 
-About every ten seconds the load rests until the accounts of this life add up to the last event, and
-the certificate is replaced. Wrong is: a count that does not add up, memory or descriptors that
-grow, a certificate that is not taken up, an honest client that was refused while no restart went
-on. Needs root and openssl; not among the lines that run by default.
+The load is what the machine takes, and every fourth time far more. After each round it rests until
+the accounts of this life add up to the last event, and the certificate is replaced. Wrong is: a
+count that does not add up, memory, descriptors or pins that grow, a certificate that is not taken
+up, an honest client that was refused while no restart went on. Needs root and openssl; not among
+the lines that run by default.
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Final
@@ -23,6 +24,7 @@ from bench.soaking.certificates import Certificates
 from bench.soaking.course import Soak
 from bench.soaking.honest import honest_client
 from bench.soaking.lives import Place
+from bench.soaking.load import Load, Round
 
 _LINE: Final = "soak"
 _LONG_SHARE: Final = 0.4
@@ -43,9 +45,9 @@ def measure(conditions: Conditions) -> Iterator[Measurement]:
             arguments=arguments,
             place=place,
             folder=folder,
-            per_second=conditions.soak_events_per_s,
+            load=Load(conditions.soak_events_per_s),
             honest=stack.enter_context(honest_client(place, folder)),
-            stack=stack,
+            emitter=stack.enter_context(ExitStack()),
             pool=stack.enter_context(ThreadPoolExecutor(1)),
         )
         attacks = stack.enter_context(attackers(place))
@@ -64,6 +66,24 @@ def lives(seconds: float) -> list[float]:
     return split
 
 
+def _rounds(what: str, rounds: Sequence[Round], note: str) -> Iterator[Measurement]:
+    """How much was offered, and what part of it was lost: all of it is counted."""
+    yield Measurement(
+        line=_LINE,
+        what=what,
+        unit="k/s",
+        values=tuple(each.per_second / 1e3 for each in rounds),
+        note=note,
+    )
+    yield Measurement(
+        line=_LINE,
+        what=f"{what}: events lost and counted",
+        unit="%",
+        values=tuple(100 * each.lost_share for each in rounds),
+        note="by a full ring, no reader, or decoding; one in 1,024 cannot be decoded",
+    )
+
+
 def _measurements(soak: Soak, attacks: dict[str, int]) -> Iterator[Measurement]:
     if not all(attacks.values()):
         raise WrongAnswerError(f"soak: attacks that were never carried out: {attacks}")
@@ -72,21 +92,15 @@ def _measurements(soak: Soak, attacks: dict[str, int]) -> Iterator[Measurement]:
         raise WrongAnswerError("soak: the honest client was never served")
     written = sum(run.emitted.written for run in soak.runs)
     attacked = ", ".join(f"{name} {count}" for name, count in attacks.items())
-    yield Measurement(
-        line=_LINE,
-        what="load",
-        unit="k/s",
-        values=tuple(run.per_second / 1e3 for run in soak.runs),
-        note=f"{written:,} events in {soak.count} lives, accounts exact at {soak.checks} checks; "
-        f"attacks: {attacked}",
+    note = (
+        f"{written:,} events in {soak.count} lives, accounts exact at {soak.checks} checks; "
+        f"attacks: {attacked}"
     )
-    yield Measurement(
-        line=_LINE,
-        what="events lost and counted, of those in whole rounds",
-        unit="%",
-        values=(100 * soak.lost / soak.judged,),
-        note="by a full ring, no reader, or decoding; what was missed between two lives included",
-    )
+    steady = [each for each in soak.load.rounds if not each.is_overload]
+    overload = [each for each in soak.load.rounds if each.is_overload]
+    yield from _rounds("steady load", steady, note)
+    if overload:
+        yield from _rounds("overload", overload, "")
     yield Measurement(
         line=_LINE,
         what="honest client, rounds served",

@@ -2,7 +2,7 @@
 
     written = told                                 kernel to server, over all lives
     written = flows that are rows + lost events    within a life
-    rows    = read + missed as reported            within a life, for a reader
+    written = read + lost and missed as told       within a life, for a reader
 
 They hold exactly when nothing is on its way any more: the emitter rests and all have caught up.
 """
@@ -24,7 +24,7 @@ _SETTLE_S: Final = 40.0
 _LOOK_S: Final = 0.2
 _REST_S: Final = 2.5
 """Reports of losses come once a second, on either side."""
-_NOTHING_READ: Final = Read(flows=0, reports=0, missed=0, losses=0, lost_events=0, blind=0)
+_NOTHING_READ: Final = Read(flows=0, reported=0, missed=0, lost_events=0, blind=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,21 +51,20 @@ class Balance:
         written = self.written - since.written
         seen = self.seen - since.seen
         lost = now.lost_events - then.lost_events
-        rows = seen + now.losses - then.losses
-        flows, reports, missed = (
-            now.flows - then.flows, now.reports - then.reports, now.missed - then.missed
+        flows, reported, missed = (
+            now.flows - then.flows, now.reported - then.reported, now.missed - then.missed
         )  # fmt: skip
         found: list[str] = []
         if self.told != self.written:
             found.append(f"{self.written} events written in all, {self.told} told")
         if now.blind != then.blind:
-            found.append(f"the reader of losses missed {now.blind - then.blind} rows")
+            found.append(f"the reader of losses missed {now.blind - then.blind} events")
         if seen + lost != written:
             found.append(f"{written} written, {seen} flows + {lost} lost are {seen + lost}")
-        if flows + reports + missed != rows:
+        if flows + reported + missed != written:
             found.append(
-                f"{rows} rows, {flows} flows + {reports} reports read + {missed} missed "
-                f"are {flows + reports + missed}"
+                f"{written} written, {flows} flows read + {reported} lost + {missed} "
+                f"missed as told are {flows + reported + missed}"
             )
         return found
 

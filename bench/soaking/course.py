@@ -1,10 +1,12 @@
 """The course of a soak: one life of the server after the other, and what must hold meanwhile.
 
-A life is rounds of load; after each the emitter rests until the accounts add up to the last event.
+A life is rounds of load, every fourth of them an overload; after each the emitter rests until the
+accounts add up to the last event.
 It ends in the middle of another: after SIGKILL the load ends before the next life begins, which
 must tell all that was missed; after SIGTERM it goes on while nobody reads, and then somebody does.
 """
 
+import logging
 import signal
 import time
 from collections.abc import Sequence
@@ -18,14 +20,17 @@ from bench.cluster import Numbers
 from bench.emission import Emission, Run, emitting
 from bench.errors import WrongAnswerError
 from bench.ingest_node import SEED
-from bench.live import pinned_map
+from bench.live import pinned_count, pinned_map
 from bench.recorded import renumber
 from bench.soaking.accounts import Balance, at_rest, events_told, settle
 from bench.soaking.honest import HonestClient
 from bench.soaking.lives import CAPACITY, Life, Place
+from bench.soaking.load import Load, Round
 from bench.soaking.plateau import Plateau, Sample, plateau, sampling
 from bench.soaking.readers import Readers, reading
 from bench.workload import SyntheticNode
+
+logger = logging.getLogger(__name__)
 
 _SAMPLES: Final = 16_384
 _UNREADABLE_EVERY: Final = 1_024
@@ -44,10 +49,10 @@ class Soak:
     arguments: Sequence[str]
     place: Place
     folder: Path
-    per_second: int
+    load: Load
     honest: HonestClient
-    stack: ExitStack
-    """Gets the emitter, which needs the first life's pins."""
+    emitter: ExitStack
+    """Gets the emitter, which needs a life's pins: each brings a ring map of its own."""
     pool: ThreadPoolExecutor
     emission: Emission | None = None
     runs: list[Run] = field(default_factory=list)
@@ -56,10 +61,8 @@ class Soak:
     told: int = 0
     """Events told when the last life ended."""
     checks: int = 0
-    lost: int = 0
-    """Events told as lost, of those below."""
-    judged: int = 0
-    """Events of whole rounds."""
+    pinned: int = 0
+    """Maps, programs and links of the node, as the first life pinned them."""
     plateaus: list[Plateau] = field(default_factory=list)
     count: int = 0
     """Lives so far."""
@@ -91,9 +94,12 @@ class Soak:
     def _attach(self, readers: Readers) -> Balance:
         """Wait for the readers, and for the load to end that went on; where the accounts begin."""
         readers.wait_until_attached()
-        if self.pending is None:
-            return Balance.at_birth(self.told)
+        was_loaded = self.pending is not None
         self.finish()
+        self.emitter.close()
+        self.emission = None
+        if not was_loaded:
+            return Balance.at_birth(self.told)
         # the table may have been overrun before the readers came: this life's count begins here
         return at_rest(lambda: self._look(readers))
 
@@ -101,18 +107,35 @@ class Soak:
         self, readers: Readers, start: Balance, deadline: float, samples: list[Sample]
     ) -> None:
         full_at: int | None = None
+        before = start
         while True:
-            self._emit(_ROUND_S)
+            self._emit(_ROUND_S, self.load.next_per_second)
             self.finish()
             balance = settle(lambda: self._look(readers), start)
+            self._note(before, balance)
+            before = balance
             self._check()
             if full_at is None and balance.seen > 2 * CAPACITY:
                 full_at = len(samples)
             if time.monotonic() > deadline:
                 break
-        self.lost += balance.read.lost_events - start.read.lost_events
-        self.judged += balance.written - start.written
         self._judge(samples[full_at:] if full_at is not None else [])
+
+    def _note(self, before: Balance, after: Balance) -> None:
+        done = Round(
+            is_overload=self.load.next_is_overload,
+            per_second=self.runs[-1].per_second,
+            written=after.written - before.written,
+            lost=after.read.lost_events - before.read.lost_events,
+        )
+        self.load.took(done)
+        logger.info(
+            "soak: life %d, %s: %.0f k events/s, %.1f %% lost and counted",
+            self.count,
+            "overload" if done.is_overload else "steady",
+            done.per_second / 1e3,
+            100 * done.lost_share,
+        )
 
     def _check(self) -> None:
         """What must hold every ten seconds, besides the accounts."""
@@ -126,6 +149,10 @@ class Soak:
                 f"soak: honest client refused {tally.refused} times of {tally.served}: "
                 f"{self.honest.complaints()}"
             )
+        pinned = pinned_count(self.name)
+        self.pinned = self.pinned or pinned
+        if pinned != self.pinned:
+            raise WrongAnswerError(f"soak: {pinned} objects are pinned, {self.pinned} at first")
 
     def _judge(self, samples: Sequence[Sample]) -> None:
         found = plateau(samples)
@@ -135,7 +162,7 @@ class Soak:
             raise WrongAnswerError(f"soak: life {self.count}: {'; '.join(faults)}")
         self.plateaus.append(found)
 
-    def _emitter(self) -> AbstractContextManager[Emission]:
+    def _start_emitter(self) -> AbstractContextManager[Emission]:
         node, batch = SyntheticNode(SEED), SyntheticNode(SEED).batch(_SAMPLES)
         renumber(batch, Numbers.of(node))
         batch.samples[::_UNREADABLE_EVERY, 0] = _NO_KIND  # so that decoding loses some too
@@ -144,7 +171,7 @@ class Soak:
         return emitting(samples, pinned_map(self.name, "events"), pinned_map(self.name, "counters"))
 
     def _end(self, life: Life, how: signal.Signals) -> None:
-        self._emit(_LAST_ROUND_S)
+        self._emit(_LAST_ROUND_S, self.load.steady_per_second)
         time.sleep(_BEFORE_END_S)
         self.honest.turn()
         life.end(how)
@@ -160,8 +187,8 @@ class Soak:
             read=readers.read(),
         )
 
-    def _emit(self, seconds: float) -> None:
+    def _emit(self, seconds: float, per_second: int) -> None:
         if self.emission is None:
-            self.emission = self.stack.enter_context(self._emitter())
-        count = int(self.per_second * seconds)
-        self.pending = self.pool.submit(self.emission.emit, count, self.per_second)
+            self.emission = self.emitter.enter_context(self._start_emitter())
+        count = int(per_second * seconds)
+        self.pending = self.pool.submit(self.emission.emit, count, per_second)

@@ -1,8 +1,8 @@
 """Two followers of a life in a process of their own: one of all rows, one of losses alone.
 
-A reader that is overtaken is told how many rows it missed, among them perhaps a row that tells of
-many lost events. The second follower has a filter that no flow passes, so that it sees every such
-row and is never overtaken: with it the accounts of the first can be exact.
+A reader that is overtaken is told how many events it missed, those that were lost before included.
+The second follower has a filter that no flow passes, so that it hears of every lost event and is
+never overtaken: what it has and what became rows must add up to what the first one has.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 _SHORT_BYTES: Final = 300
 _NOBODY: Final = "192.0.2.254"
-_FLOWS, _REPORTS, _MISSED, _LOSSES, _LOST_EVENTS, _BLIND, _ATTACHED = range(7)
-_COUNTS: Final = 7
+_FLOWS, _REPORTED, _MISSED, _LOST_EVENTS, _BLIND, _ATTACHED = range(6)
+_COUNTS: Final = 6
 _ATTACH_S: Final = 60.0
 _LOOK_S: Final = 0.05
 
@@ -38,16 +38,14 @@ class Read:
     """What the two have got since they began."""
 
     flows: int
-    reports: int
-    """Rows that told of lost events, seen by the first."""
+    reported: int
+    """Lost events of which the first was told."""
     missed: int
-    """Rows by which the first was overtaken, as it was told."""
-    losses: int
-    """Rows that told of lost events, seen by the second: all there are."""
+    """Events by which the first was overtaken, as it was told."""
     lost_events: int
-    """Events that these told of."""
+    """Lost events of which the second was told: all there are."""
     blind: int
-    """Rows by which the second was overtaken: must stay 0."""
+    """Events by which the second was overtaken: must stay 0."""
 
 
 class Readers:
@@ -73,9 +71,8 @@ class Readers:
         counts = self._counts[:]
         return Read(
             flows=counts[_FLOWS],
-            reports=counts[_REPORTS],
+            reported=counts[_REPORTED],
             missed=counts[_MISSED],
-            losses=counts[_LOSSES],
             lost_events=counts[_LOST_EVENTS],
             blind=counts[_BLIND],
         )
@@ -103,17 +100,17 @@ def _run(target: str, counts: "SynchronizedArray[int]") -> None:
 async def _follow_both(target: str, counts: "SynchronizedArray[int]") -> None:
     nothing = flow_pb2.FlowFilter(source_ip=[_NOBODY], destination_ip=[_NOBODY])
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_follow(target, counts, [], (_REPORTS, None, _MISSED)))
-        tasks.create_task(_follow(target, counts, [nothing], (_LOSSES, _LOST_EVENTS, _BLIND)))
+        tasks.create_task(_follow(target, counts, [], (_REPORTED, _MISSED)))
+        tasks.create_task(_follow(target, counts, [nothing], (_LOST_EVENTS, _BLIND)))
 
 
 async def _follow(
     target: str,
     counts: "SynchronizedArray[int]",
     whitelist: list[flow_pb2.FlowFilter],
-    places: tuple[int, int | None, int],
+    places: tuple[int, int],
 ) -> None:
-    """Count until the server is gone; `places` are those of rows, events and rows missed."""
+    """Count until the server is gone; `places` are those of events lost, and missed."""
     request = observer_pb2.GetFlowsRequest(follow=True, whitelist=whitelist)
     request.since.seconds = 1
     channel = Channel(target)
@@ -131,17 +128,12 @@ async def _follow(
         await channel.close()
 
 
-def _told(message: bytes, counts: Any, places: tuple[int, int | None, int]) -> bool:  # noqa: ANN401 - ctypes
+def _told(message: bytes, counts: Any, places: tuple[int, int]) -> bool:  # noqa: ANN401 - ctypes
     """Count it if it tells of a loss."""
     response = observer_pb2.GetFlowsResponse.FromString(message)
     if not response.HasField("lost_events"):
         return False
-    rows, events, missed = places
     lost = response.lost_events
-    if lost.source == flow_pb2.LostEventSource.HUBBLE_RING_BUFFER:
-        counts[missed] += lost.num_events_lost
-        return True
-    counts[rows] += 1
-    if events is not None:
-        counts[events] += lost.num_events_lost
+    is_missed = lost.source == flow_pb2.LostEventSource.HUBBLE_RING_BUFFER
+    counts[places[is_missed]] += lost.num_events_lost
     return True
