@@ -64,6 +64,10 @@ def serve(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     refuse_contradictions(settings)
     log.configure(settings.log_level)
     gc.set_threshold(_YOUNG_OBJECTS)
+    if settings.replay is None:
+        # Until all is there for the first time nothing that is made goes away again, and looking at
+        # it in vain would hold the loop for up to 50 ms with 20,000 pods. A replay can take hours.
+        gc.disable()
     status = 0
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -110,6 +114,7 @@ def _say_ready(settings: Settings, health: Health) -> None:
     # What is there by now stays: with 20,000 pods each look of the collector at all of it would
     # hold the loop for 46 ms. Reference counts still free what changes.
     gc.freeze()
+    gc.enable()
     health.set(HEALTH_NAME, True)
     logger.info("ready node=%s cluster=%s", settings.node_name, settings.cluster_name)
 

@@ -109,15 +109,17 @@ class EndpointManager:
         picture = await self._look()
         if self._maps is not None:
             self._viewer.inherit(await self._maps.take_over())
-        try:
-            view = await self._viewer.draw(self._state, picture.addresses, pace)
-        except ValueError as error:
-            self.problems.meet("cluster", str(error))
-            self.problems.end_round()
-            return
+        async with self._state.whole:
+            try:
+                view = await self._viewer.draw(self._state, picture.addresses, pace)
+            except ValueError as error:
+                self.problems.meet("cluster", str(error))
+                self.problems.end_round()
+                return
+            policies = self._state.policies()
         for about, reason in view.conflicts.items():
             self.problems.meet(about, reason)
-        enforcement = await self._policies.enforce(self._state.policies(), view, pace)
+        enforcement = await self._policies.enforce(policies, view, pace)
         names = {link.index: link.name for link in picture.links.values()}
         await self._book.put(view, enforcement, names, pace)
         if self._maps is not None:

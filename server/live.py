@@ -9,7 +9,7 @@ nobody needs it, and nothing stays.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, closing
 from functools import partial
 from typing import Final
@@ -20,6 +20,7 @@ from observer.kernel.recording import RecordedChange, Recorder
 from observer.kernel.rings import PerfRings, RingSettings
 from server.agent_events import AgentEvents
 from server.cluster.folder import StateFolder
+from server.cluster.objects import Change
 from server.cluster.state import ClusterState
 from server.containers.follow import Containers
 from server.endpoints import EndpointManager
@@ -27,6 +28,7 @@ from server.interfaces import NodeInterfaces
 from server.losses import LossReports
 from server.node import Node
 from server.observed import ObservedInterfaces, observes, pin_name
+from server.pace import Pace
 from server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -112,7 +114,7 @@ async def _read(
     async with aclosing(rings.batches(turn=turn, is_watched=is_watched)) as batches:
         async for batch in batches:
             node.pipeline.feed(batch)
-            accounts.told(len(batch) + sum(lost.count for lost in batch.lost))
+            accounts.told(batch.event_count)
             if recorder is not None:
                 recorder.batch(batch)
 
@@ -134,14 +136,17 @@ async def _follow(
         manager.state_changed()
         return
     async for changes in batches:
-        for change in changes:
-            state.apply(change)
-            if recorder is not None:
-                recorder.change(
-                    RecordedChange(change=change.kind.value, object=dict(change.document))
-                )
+        await state.take_in(changes, Pace())
+        if recorder is not None:
+            _record(changes, recorder)
         node.peers.put(state.nodes.values())
         manager.state_changed()
+
+
+def _record(changes: Sequence[Change], recorder: Recorder) -> None:
+    """Record what belongs together in one piece: a replay must not see samples between them."""
+    for change in changes:
+        recorder.change(RecordedChange(change=change.kind.value, object=dict(change.document)))
 
 
 async def _sweep(datapath: Datapath, pause_s: float) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SLICE_S = 0.001
-PART_LENGTH = 64
-"""Items between two looks at the clock: at 5 µs an item a third of a millisecond."""
+PART_LENGTH = 16
+"""Items between two looks at the clock: at 50 µs an item, as of pods that are new, 0.8 ms."""
 
 
 class Pace:

@@ -112,7 +112,9 @@ class Viewer:
         if self._drawn is not None and self._drawn[:2] == (version, own_addresses):
             return self._drawn[2]
         # one look at the pods: the state may change whenever the loop is handed over
-        pods = [pod for pod in state.pods.values() if not pod.host_network]
+        pods: list[Pod] = []
+        async for part in pace.slices(tuple(state.pods.values())):
+            pods += [pod for pod in part if not pod.host_network]
         view = await self._draw(state, pods, own_addresses, pace)
         self._drawn = version, own_addresses, view
         return view
@@ -120,7 +122,9 @@ class Viewer:
     async def _draw(
         self, state: ClusterState, pods: list[Pod], own_addresses: frozenset[Address], pace: Pace
     ) -> NodeView:
-        here = [pod for pod in pods if pod.node_name == self._node_name]
+        here: list[Pod] = []
+        async for each in pace.slices(pods):
+            here += [pod for pod in each if pod.node_name == self._node_name]
         ids = self._endpoint_ids.assign(here)
         await self._label(state, pods, pace)
         if self._samples.keys() != self._numbers.keys():
@@ -136,10 +140,7 @@ class Viewer:
             endpoints=endpoints,
             addresses=addresses,
             identities={number: labels for labels, number in self._numbers.items()},
-            subjects={
-                self._numbers[labels]: Subject(pod.key.namespace, security_labels(pod.labels))
-                for labels, pod in self._samples.items()
-            },
+            subjects=await self._subjects(pace),
             services=_services(state),
             local=self._local(here, settled.owners, ids),
             conflicts=settled.conflicts,
@@ -164,6 +165,14 @@ class Viewer:
                     known = _Labelled(pod, of_namespace, labels, addresses)
                 self._labelled[pod.key] = known
                 self._samples[known.labels] = pod
+
+    async def _subjects(self, pace: Pace) -> dict[int, Subject]:
+        found: dict[int, Subject] = {}
+        async for part in pace.slices(self._samples.items()):
+            for labels, pod in part:
+                subject = Subject(pod.key.namespace, security_labels(pod.labels))
+                found[self._numbers[labels]] = subject
+        return found
 
     def _claimants(
         self,

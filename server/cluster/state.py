@@ -7,6 +7,7 @@ server.endpoints. No I/O, no history.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar, assert_never
@@ -27,10 +28,11 @@ from server.cluster.objects import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from policy.rules import Policy
     from server.cluster.objects import Address
+    from server.pace import Pace
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
@@ -47,6 +49,9 @@ class ClusterState:
     def __init__(self) -> None:
         self.version = 0
         """Grows with every change."""
+        self.whole = asyncio.Lock()
+        """Held while a batch of changes is taken in, or a view drawn, in slices: neither is torn by
+        the other."""
         self.pods: dict[ObjectKey, Pod] = {}
         self.nodes: dict[ObjectKey, Node] = {}
         self.services: dict[ObjectKey, Service] = {}
@@ -54,6 +59,16 @@ class ClusterState:
         self._controllers: dict[ObjectKey, Controller] = {}
         self._slices: dict[ObjectKey, EndpointSlice] = {}
         self._policies: dict[ObjectKey, NetworkPolicy] = {}
+
+    async def take_in(self, changes: Sequence[Change], pace: Pace) -> None:
+        """Take in a batch as one, in slices; who holds `whole` sees all of it or nothing.
+
+        Cancelled, it leaves a part of the batch out: nobody may go on with this state then.
+        """
+        async with self.whole:
+            async for part in pace.slices(changes):
+                for change in part:
+                    self.apply(change)
 
     def apply(self, change: Change) -> None:
         """Take a change in; deleting what is not there is no error."""

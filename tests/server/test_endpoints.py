@@ -768,3 +768,17 @@ async def test_more_label_sets_than_numbers_leave_things_as_they_are(
     [problem] = await world.reconcile()
     assert problem == "cluster: assign numbers 256..260: too few for 4 names"
     assert world.maps.links == {10, 11}
+
+
+async def test_a_round_waits_for_a_batch_that_is_half_taken_in(world: World) -> None:
+    await galaxy(world)
+    await world.state.whole.acquire()
+    world.apply(pod("awing", "10.244.2.9", node="lab-2"))
+    async with asyncio.TaskGroup() as group:
+        round_ = group.create_task(world.manager.reconcile())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert world.endpoint_at("10.244.2.9").pod_name == ""
+        world.state.whole.release()
+        await asyncio.wait_for(round_, 20)
+    assert world.endpoint_at("10.244.2.9").pod_name == "awing"

@@ -1,5 +1,6 @@
 """Look-ups across objects, in whatever order the objects came."""
 
+import asyncio
 import itertools
 from ipaddress import IPv4Address
 
@@ -10,6 +11,7 @@ from observer.entities import Workload
 from server.cluster.objects import Change, ChangeKind, ObjectKey, Owner, Pod
 from server.cluster.read import read_object
 from server.cluster.state import ClusterState
+from server.pace import Pace
 
 
 def change(kind: ChangeKind, text: str) -> Change:
@@ -161,3 +163,21 @@ def test_deleted_objects_are_forgotten() -> None:
     assert state.backends(ObjectKey("Service", "default", "s")) == ()
     assert state.namespace_labels("default") == {}
     assert state.policies() == ()
+
+
+async def test_a_batch_is_taken_in_as_one_however_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("server.pace.SLICE_S", -1.0)  # hand the loop over at every step
+    state = ClusterState()
+    changes = [Change(kind=ChangeKind.ADDED, object=pod(f"p{i}"), document={}) for i in range(100)]
+    seen: list[int] = []
+    async with asyncio.TaskGroup() as group:
+        taking = group.create_task(state.take_in(changes, Pace()))
+        while not taking.done():
+            await asyncio.sleep(0)
+            seen.append(len(state.pods))
+            if not state.whole.locked():
+                assert len(state.pods) == 100
+    assert len(set(seen)) > 3  # others ran meanwhile
+    assert (len(state.pods), state.version) == (100, 100)
