@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from observer.kernel.perf_event import PerfRing, Taken
+from observer.kernel.wall_clock import WallClock
 from observer.samples import SAMPLE_BYTES, LostSamples, SampleBatch
 
 _MIN_RING_BYTES: Final = 512 << 10
@@ -69,6 +70,7 @@ class PerfRings:
         """Open a ring per online CPU; `install(cpu, fd)` puts it into the programs' perf map."""
         self._settings = settings
         self._clock = clock
+        self._wall_clock = WallClock()
         numbers = online_cpus() if cpus is None else cpus
         size_bytes = settings.size_bytes or ring_bytes(len(numbers))
         self._rings: list[PerfRing] = []
@@ -111,7 +113,7 @@ class PerfRings:
             samples=self._sorted.samples[:ready].view(np.uint8).reshape(ready, SAMPLE_BYTES),
             mono_ns=self._sorted.times[:ready],
             cpus=self._sorted.cpus[:ready],
-            wall_offset_ns=time.time_ns() - time.monotonic_ns(),
+            wall_offset_ns=self._wall_clock.offset_ns(),
             lost=lost,
             misshapen=misshapen,
             horizon_mono_ns=horizon_ns,
