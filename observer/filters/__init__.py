@@ -5,7 +5,7 @@ column by column; nothing here builds a flow. `observer.query` is the user.
 """
 
 from observer.filters.compile import compile_filters
-from observer.filters.errors import FilterError
+from observer.filters.errors import CostlyFilterError, FilterError
 from observer.filters.selection import Selection
 
-__all__ = ["FilterError", "Selection", "compile_filters"]
+__all__ = ["CostlyFilterError", "FilterError", "Selection", "compile_filters"]

@@ -19,7 +19,7 @@ from observer.filters import (
 )
 from observer.filters.condition import Condition
 from observer.filters.context import Context, FlowSource
-from observer.filters.errors import FilterError
+from observer.filters.errors import CostlyFilterError
 from observer.filters.selection import Conditions, Selection
 
 Compiler = Callable[[FlowFilter, Context], Iterator[Condition]]
@@ -86,16 +86,16 @@ def check_counts(allow: Sequence[FlowFilter], deny: Sequence[FlowFilter]) -> Non
     """Refuse what would make each step of a query long.
 
     Raises:
-        FilterError: there are more than 128 filters, or more than 16 expressions in them.
+        CostlyFilterError: there are more than 128 filters, or more than 16 expressions in them.
     """
     filter_count = len(allow) + len(deny)
     if filter_count > MAX_FILTERS:
-        raise FilterError(f"too many filters: {filter_count}, at most {MAX_FILTERS}")
+        raise CostlyFilterError(f"too many filters: {filter_count}, at most {MAX_FILTERS}")
     expression_count = sum(
         len(each.experimental.cel_expression) for filters in (allow, deny) for each in filters
     )
     if expression_count > MAX_EXPRESSIONS:
-        raise FilterError(
+        raise CostlyFilterError(
             f"too many CEL expressions: {expression_count}, at most {MAX_EXPRESSIONS}"
         )
 

@@ -73,8 +73,8 @@ class Condition:
     cost: Cost
     mask: Callable[[RowSlice], Mask]
     """One boolean per row; a new array, the caller may overwrite it."""
-    program_count: int = 0
-    """How many programs run on each row; 0 for a condition on columns."""
+    row_ns: int = 0
+    """What a row may take; 0 for a condition on columns, which are judged by the thousand."""
 
 
 def constant(answer: bool) -> Condition:

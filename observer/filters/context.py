@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from api.proto.flow.flow_pb2 import Flow
 from observer.entities import Endpoint
 from observer.filters.condition import RefVerdicts, RowSlice
+from observer.filters.programs import Compiler
 
 FlowSource = Callable[[RowSlice], Sequence[Flow]]
 """Makes messages of rows, one each."""
@@ -21,6 +22,8 @@ class Context:
     """As in flows: `key=value`."""
     flows: FlowSource | None = None
     """For filters that want whole flows; without it they are refused."""
+    programs: Compiler = field(default_factory=Compiler)
+    """Compiles expressions; what they may cost, they share."""
     shared: dict[Hashable, RefVerdicts[Endpoint]] = field(default_factory=dict)
     label_verdicts: dict[tuple[str, ...], RefVerdicts[tuple[str, ...]]] = field(
         default_factory=dict

@@ -6,6 +6,7 @@ do, so selections with expressions are asked about few rows at once (`Selection.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 
@@ -13,7 +14,9 @@ from api.proto.flow.flow_pb2 import Flow, FlowFilter
 from observer.filters.condition import Condition, Cost, Mask, RowSlice
 from observer.filters.context import Context
 from observer.filters.errors import FilterError
-from observer.filters.programs import Compiler
+
+_MESSAGE_NS: Final = 4_000
+"""To make the message of a row."""
 
 
 def expressions(flow_filter: FlowFilter, context: Context) -> Iterator[Condition]:
@@ -21,6 +24,7 @@ def expressions(flow_filter: FlowFilter, context: Context) -> Iterator[Condition
 
     Raises:
         FilterError: an expression cannot be compiled, or there are no messages to run it on.
+        CostlyFilterError: the expressions of the request may take too long.
     """
     texts = flow_filter.experimental.cel_expression
     if not texts:
@@ -28,8 +32,9 @@ def expressions(flow_filter: FlowFilter, context: Context) -> Iterator[Condition
     flows_of = context.flows
     if flows_of is None:
         raise FilterError("error compiling CEL expression: CEL is not supported here")
-    compiler = Compiler()
-    programs = [compiler.compile(text) for text in texts]
+    programs = [context.programs.compile(text) for text in texts]
+
+    row_ns = _MESSAGE_NS + sum(program.cost_ns for program in programs)
 
     def judge(flow: Flow) -> bool:
         return any(program(flow) for program in programs)
@@ -37,4 +42,4 @@ def expressions(flow_filter: FlowFilter, context: Context) -> Iterator[Condition
     def mask(rows: RowSlice) -> Mask:
         return np.fromiter(map(judge, flows_of(rows)), np.bool_, len(rows))
 
-    yield Condition(cost=Cost.EXPRESSION, mask=mask, program_count=len(programs))
+    yield Condition(cost=Cost.EXPRESSION, mask=mask, row_ns=row_ns)

@@ -18,8 +18,8 @@ _NARROWING: Final = 8
 """Conditions look at the rows that are left alone where those are one of so many, or fewer."""
 
 _MOST_ROWS: Final = 1 << 17
-_MOST_RUNS: Final = 16
-"""Runs of programs at once: about 15 µs each on a quiet machine, the row's message included."""
+_MOST_NS: Final = 250_000
+"""Where rows are judged one by one: what a slice of them may take."""
 
 Conditions = tuple[Condition, ...]
 """One FlowFilter: all conditions must hold, and none at all matches everything."""
@@ -41,9 +41,9 @@ class Selection:
     def most_rows(self) -> int:
         """How many rows `mask` should be asked about at once, so that a step stays short."""
         filters = (*self.allow, *self.deny)
-        run_count = sum(condition.program_count for each in filters for condition in each)
-        if run_count:
-            return max(_MOST_RUNS // run_count, 1)
+        row_ns = sum(condition.row_ns for each in filters for condition in each)
+        if row_ns:
+            return max(_MOST_NS // row_ns, 1)
         return _MOST_ROWS // max(len(filters), 1)
 
     def mask(self, table: FlowTable, rows: slice) -> Mask:

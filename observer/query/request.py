@@ -17,7 +17,7 @@ from api.proto.observer.observer_pb2 import (
     GetFlowsRequest,
 )
 from observer.encode import FieldMask, FieldMaskError
-from observer.filters import FilterError, Selection, compile_filters
+from observer.filters import CostlyFilterError, FilterError, Selection, compile_filters
 from observer.filters.context import FlowSource
 from observer.query.errors import InvalidQueryError, QueryError
 from observer.query.kinds import KindTest, are_agent_events, are_debug_events, are_flows
@@ -60,7 +60,7 @@ class FlowRequest:
         """Check a request; `flows` for filters that want whole flows.
 
         Raises:
-            InvalidQueryError: first and follow.
+            InvalidQueryError: first and follow, or filters that would take too long.
             QueryError: a bad filter, field mask or time.
         """
         _check(request)
@@ -73,6 +73,8 @@ class FlowRequest:
                 flows=flows,
             )
             mask = FieldMask.from_paths(request.field_mask.paths)
+        except CostlyFilterError as error:
+            raise InvalidQueryError(str(error)) from error
         except (FilterError, FieldMaskError) as error:
             raise QueryError(str(error)) from error
         return cls(

@@ -49,7 +49,7 @@ class Tally:
         self._count_rows = count_rows
         self._total = np.zeros(_KINDS, np.int64)
         self._positions: list[int] = []
-        """Of the marks, ascending; one for every few thousand readable rows, or batches if larger."""
+        """Of the marks, ascending; one for a few thousand readable rows, or a batch if larger."""
         self._before: list[Counts] = []
 
     def add(self, counts: Counts, *, head: int, oldest: int) -> None:

@@ -12,8 +12,10 @@ from observer.decode.decoder import Decoder
 from observer.encode import FieldMask, FlowEncoder
 from observer.enrich import Enricher
 from observer.entities import Endpoint, LostEvents, Service, Workload
+from observer.filters.context import FlowSource
 from observer.ledger import Ledger, Stage
 from observer.pipeline import Pipeline
+from observer.query.messages import RowMessages
 from observer.samples import SampleBatch
 from observer.table.columns import EventKind
 from observer.table.interns import Interns
@@ -55,6 +57,11 @@ class Node:
         self._encoder = FlowEncoder(
             self.table, interns, node_name="default/n", emitter=("Hubble", "1")
         )
+
+    @property
+    def flows(self) -> FlowSource:
+        """Makes messages of rows, for filters that want them."""
+        return RowMessages(self._encoder)
 
     def feed(self, batch: SampleBatch) -> None:
         """Take a batch in; each sample must become a row or be counted, each gap a row."""

@@ -1,6 +1,7 @@
 """Any bytes as a client's GetFlowsRequest: answered, or refused with a text.
 
-Input: the message on the wire. A request that is accepted is run over a small table.
+Input: the message on the wire. A request that is accepted is run over a small table; where it has
+expressions they see the flows of it, and none may turn out to take long.
 """
 
 from collections.abc import Iterator
@@ -33,10 +34,18 @@ FILTERS = (
     FlowFilter(dns_query=["a+b*"], http_path=["/v1/.*"], http_status_code=["4+"]),
     FlowFilter(uuid=["00000000-0000-4000-8000-000000000000"], source_workload=[{"name": "xwing"}]),
     FlowFilter(
-        experimental={"cel_expression": ["_flow.verdict == 1"]},
+        experimental={"cel_expression": ["_flow.verdict == Verdict.DROPPED && _flow.reply"]},
         interface=[{"name": "lxc3"}],
         trace_id=["a"],
     ),
+)
+EXPRESSIONS = (
+    "_flow.source.labels.exists(a, _flow.destination.labels.exists(b, a + b == 'x' + a))",
+    "_flow.IP.source.matches('^10[.]([0-9]{1,3}[.]){2}[0-9]{1,3}$') || has(_flow.l4.UDP)",
+    "['a', 'b'].map(a, a + a).map(a, [a, a]).all(a, a.size() == 2 && 'c' in a)",
+    "timestamp('2024-01-01T00:00:00Z').getFullYear('Europe/Paris') == 2024 && _flow.uuid != ''",
+    "{'a': [1, 2u]}.size() == 1 ? Endpoint{identity: 1u} == _flow.source : dyn(_flow) == 1.5",
+    "string(int(_flow.l4.TCP.source_port)).contains('4') && !(b'x' < bytes(_flow.Summary))",
 )
 
 
@@ -53,7 +62,9 @@ def check(data: bytes) -> None:
     node = _node()
     try:
         message = GetFlowsRequest.FromString(data[:MOST_BYTES])
-        request = FlowRequest.parse(message, node_name="default/n", node_labels=("a=b",))
+        request = FlowRequest.parse(
+            message, node_name="default/n", node_labels=("a=b",), flows=node.flows
+        )
     except DecodeError:
         return
     except QueryError as error:
@@ -70,6 +81,9 @@ def seeds() -> Iterator[tuple[str, bytes]]:
     for number, each in enumerate(FILTERS):
         request = GetFlowsRequest(number=5, whitelist=[each], blacklist=[FILTERS[number - 1]])
         yield f"filter {number}", request.SerializeToString()
+    for number, text in enumerate(EXPRESSIONS):
+        wanted = FlowFilter(experimental={"cel_expression": [text]})
+        yield f"expression {number}", GetFlowsRequest(whitelist=[wanted]).SerializeToString()
     masked = GetFlowsRequest(first=True)
     masked.field_mask.paths.extend(["time", "source.labels", "l4.TCP", "IP"])
     masked.since.seconds = 1_700_000_000
