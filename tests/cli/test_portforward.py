@@ -42,6 +42,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 STREAMS = "v4.channel.k8s.io"
+# The usual port may be taken on this machine.
+ANY_PORT = ("status", "-P", "--port-forward-port", "0")
 
 
 @dataclass
@@ -267,7 +269,7 @@ def test_a_cluster_that_is_away(screen: Screen, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens
         path.write_text(kubeconfig_text(f"http://127.0.0.1:{taken.getsockname()[1]}"))
-        line = ["status", "-P", "--kubeconfig", str(path), "--timeout", "1s"]
+        line = [*ANY_PORT, "--kubeconfig", str(path), "--timeout", "1s"]
         assert run(line, screen.surroundings()) == 1
     assert screen.err.startswith('failed to port forward: failed to get service "hubble-relay": ')
 
@@ -286,6 +288,6 @@ async def test_a_port_that_is_taken(kubeconfig: Path, screen: Screen) -> None:
 async def test_a_configuration_that_is_not_there(
     words: list[str], kubeconfig: Path, screen: Screen
 ) -> None:
-    line = ["status", "-P", "--kubeconfig", str(kubeconfig), *words]
+    line = [*ANY_PORT, "--kubeconfig", str(kubeconfig), *words]
     assert await asyncio.to_thread(run, line, screen.surroundings()) == 1
     assert screen.err.startswith("failed to create k8s port forwarder: ")
