@@ -37,6 +37,8 @@ def test_both_nodes_name_both_ends(cluster: Cluster, address: str) -> None:
         assert seen["Summary"] == "TCP Flags: SYN"
         assert seen["destination"]["pod_name"] == DEATHSTAR
         assert seen["destination"]["workloads"] == [{"name": "deathstar", "kind": "Deployment"}]
+    # The clocks of all servers agree far below the time that a packet takes.
+    assert left["time"] < arrived["time"]
     assert left["source"]["identity"] == arrived["source"]["identity"]
     assert left["destination"]["identity"] == arrived["destination"]["identity"]
     # An endpoint's number means something on its own node only.

@@ -12,6 +12,7 @@ from lab.certificates import Pair, TlsFiles, make_certificates
 from lab.namespaces import inside
 from lab.processes import birth_of, recorded
 from lab.servers import SERVER_PORT, server_command, server_name
+from lab.session import publish, scenario
 from tests.e2e.cluster import PROGRAMS, Cluster, add_relay, flows_of, hubble, open_cluster
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -88,6 +89,30 @@ def test_with_a_certificate_all_nodes_are_seen(
     assert [line.split()[1] for line in nodes.stdout.splitlines()[1:]] == ["Connected"] * 3
     assert nodes.stdout.count("Enabled") == 3
     assert {flow["node_name"] for flow in flows} == {"default/lab-1", "default/lab-2"}
+
+
+def test_drops_of_all_nodes_come_in_order_of_time(
+    cluster: Cluster, files: TlsFiles, relay: str
+) -> None:
+    publish(scenario("empire-policy"), cluster.lab)
+    stations = ("10.244.1.11", "10.244.2.12")
+    while any(cluster.lands("xwing", address, wait_s=0.5) for address in stations):
+        pass
+    for address in stations * 3:
+        assert not cluster.lands("xwing", address, wait_s=0.2)
+    known = ["--server", relay, *trusting(files), *shown(files.client)]
+    words = ("observe", "--all", "--to-label", "class=deathstar", "--verdict", "DROPPED")
+
+    seen = [
+        (drop["time"], drop["node_name"])
+        for drop in flows_of(hubble(*words, "--type", "drop", "-o", "json", *known))
+    ]
+
+    assert seen == sorted(seen)
+    assert len([node for _, node in seen if node == "default/lab-1"]) >= 3
+    assert len([node for _, node in seen if node == "default/lab-2"]) >= 3
+    assert "Connected Nodes: 3/3" in hubble("status", *known).stdout
+    (cluster.lab.state / "empire-policy.yaml").unlink()
 
 
 def test_a_node_answers_who_shows_a_certificate(cluster: Cluster, files: TlsFiles) -> None:
