@@ -30,6 +30,10 @@ class Limit(Protocol):
     def is_reached(self) -> bool:
         """Whether nothing more is wanted."""
 
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept until history is over."""
+
     def pass_on(self, framed: Framed) -> Framed:
         """Take merged messages, and return those that go to the client now."""
 
@@ -62,6 +66,7 @@ class NoLimit:
     """Passes everything on."""
 
     is_reached = False
+    keeps = False
 
     def pass_on(self, framed: Framed) -> Framed:
         """Return it."""
@@ -74,6 +79,8 @@ class NoLimit:
 
 class FirstLimit:
     """Passes on the first N flows and the gaps between them."""
+
+    keeps = False
 
     def __init__(self, number: int) -> None:
         self._missing = number
@@ -112,7 +119,7 @@ class LastLimit:
         self._kept: deque[tuple[bytes, bool]] = deque()
         self._flows = 0
         self._kept_bytes = 0
-        self._keeps = True
+        self.keeps = True
 
     def pass_on(self, framed: Framed) -> Framed:
         """Keep it, or after history return it.
@@ -120,7 +127,7 @@ class LastLimit:
         Raises:
             RpcError: RESOURCE_EXHAUSTED, it is too much to keep.
         """
-        if not self._keeps:
+        if not self.keeps:
             return framed
         for start, end, is_flow in _each(framed):
             self._kept.append((framed.data[start:end], is_flow))
@@ -137,7 +144,7 @@ class LastLimit:
 
     def history_is_over(self) -> Framed:
         """Return what was kept."""
-        self._keeps = False
+        self.keeps = False
         kept = Framed(b"".join(message for message, _ in self._kept), len(self._kept))
         self._kept.clear()
         return kept

@@ -173,6 +173,11 @@ class Merge:
             self._advance(source, batch, stop)
         return framed
 
+    @property
+    def last_heard_s(self) -> float:
+        """When any source last said something new, by the clock; before all time without one."""
+        return max((each.heard_s for each in self._sources), default=float("-inf"))
+
     def due_s(self) -> float | None:
         """Return when to call `give_up`, by the clock; None if nobody waits."""
         slowest = self._slowest

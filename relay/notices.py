@@ -42,11 +42,13 @@ class Notices:
         """Add a notice about nodes; about none it says nothing."""
         names = list(names)
         if names:
+            # a node's failure is told before its return
+            self._flush()
             self._ready.append(self._written(state, names, message))
 
     def failed(self, name: str, reason: str) -> None:
         """Say that a node failed, soon, together with others that fail alike."""
-        if self._failed and reason != self._reason:
+        if reason != self._reason:
             self._flush()
         if not self._failed:
             self._reason = reason
@@ -61,7 +63,7 @@ class Notices:
 
     def take(self, *, at_once: bool = False) -> Framed | None:
         """Return what is to be sent now; with `at_once` also what waits for others like it."""
-        if self._failed and (at_once or self._clock_s() >= self._due_s):
+        if at_once or self._clock_s() >= self._due_s:
             self._flush()
         if not self._ready:
             return None
@@ -70,7 +72,8 @@ class Notices:
 
     def _flush(self) -> None:
         names, self._failed = self._failed, []
-        self._ready.append(self._written(NodeState.NODE_ERROR, names, self._reason))
+        if names:
+            self._ready.append(self._written(NodeState.NODE_ERROR, names, self._reason))
 
     def _written(self, state: NodeState, names: list[str], message: str) -> bytes:
         response: Any = GetFlowsResponse(

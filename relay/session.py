@@ -161,11 +161,9 @@ class Session:
                 continue
             if self._is_refused():
                 raise next(iter(self._faults.values()))
-            if self._is_done() or self._history_is_over():
-                kept = self._limit.history_is_over()
-                if kept.count:
-                    await self._call.send(kept)
-                    continue
+            if self._limit.keeps and (self._is_done() or self._history_is_over()):
+                await self._call.send(self._limit.history_is_over())
+                continue
             if self._is_done():
                 break
             await self._wait()
@@ -175,6 +173,8 @@ class Session:
     async def _wait(self) -> None:
         """Wait until something comes, or is due."""
         dues_s = [each for each in (self._merge.due_s(), self._notices.due_s()) if each is not None]
+        if self._limit.keeps:
+            dues_s.append(self._merge.last_heard_s + self._around.patience_s)
         longest_s = min(dues_s) - self._around.clock_s() if dues_s else None
         try:
             async with asyncio.timeout(longest_s):
@@ -196,8 +196,9 @@ class Session:
         return len(self._faults) == len(self._collectors) or self._is_done()
 
     def _history_is_over(self) -> bool:
-        """Whether all that was there when the call came has been taken from the merge."""
-        return self._merge.horizon >= self._now
+        """Whether all that was there when the call came has been taken, as far as nodes say so."""
+        quiet_s = self._around.clock_s() - self._merge.last_heard_s
+        return self._merge.horizon >= self._now or quiet_s >= self._around.patience_s
 
     async def _follow_pool(self, tasks: asyncio.TaskGroup) -> None:
         """Take in nodes that are new, let go of those that are gone."""
