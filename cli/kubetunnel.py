@@ -8,7 +8,9 @@ import json
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from kubernetes import client, config
@@ -18,6 +20,8 @@ from urllib3.exceptions import HTTPError
 
 T = TypeVar("T")
 _SERVICE = "hubble-relay"
+_PARTING = " -+-+- "
+"""What the package puts between the pieces of a refused upgrade."""
 _THREAD_NAME = "Kubernetes port forward proxy"
 
 
@@ -79,8 +83,11 @@ class Cluster:
             )
         )
         running = sorted(filter(_is_running, found.items), key=_is_ready, reverse=True)
-        if not running:
+        if not found.items:
             raise _not_found(f"no pods found for service: {_SERVICE}")
+        if not running:
+            states = ", ".join(f"{_name(pod)} is {_phase(pod)}" for pod in found.items)
+            raise _not_found(f"no pod of the service is running: {states}")
         port = _number(spec.ports[0].target_port or spec.ports[0].port, running[0])
         return RelayPod(namespace=namespace, name=_name(running[0]), port=port)
 
@@ -109,6 +116,8 @@ def _client(kubeconfig: str, context: str) -> client.ApiClient:
     settings = client.Configuration()
     # Whoever waits at a terminal would rather hear at once that nobody answers.
     settings.retries = False
+    if kubeconfig and not Path(kubeconfig).is_file():
+        raise ConfigException(f"{kubeconfig}: no such file")
     # The package has types for the API's objects, not for its configuration.
     try:
         config.load_kube_config(  # type: ignore[no-untyped-call]
@@ -119,9 +128,14 @@ def _client(kubeconfig: str, context: str) -> client.ApiClient:
     except ConfigException:
         if kubeconfig or context:
             raise
-        config.load_incluster_config(  # type: ignore[no-untyped-call]
-            client_configuration=settings
-        )
+        try:
+            config.load_incluster_config(  # type: ignore[no-untyped-call]
+                client_configuration=settings
+            )
+        except ConfigException:
+            raise ConfigException(
+                "no kubeconfig found: name one with --kubeconfig or in KUBECONFIG"
+            ) from None
     return client.ApiClient(settings)
 
 
@@ -140,19 +154,26 @@ def _not_found(reason: str) -> ClusterError:
 
 def _reason(error: client.ApiException) -> str:
     """Say what the API said: the message of its Status object, or the HTTP reason."""
-    try:
-        return str(json.loads(str(error.body))["message"])
-    except (KeyError, TypeError, ValueError):
-        return " ".join(str(error.reason or error).split())
+    # Of an upgrade that was refused the package gives all in one text, the body last.
+    reason, _, body = str(error.reason or error).rpartition(_PARTING)
+    for status in (error.body, body):
+        with suppress(KeyError, TypeError, ValueError):
+            return str(json.loads(str(status))["message"])
+    return " ".join((reason.partition(_PARTING)[0] or body).split())
 
 
 def _name(pod: client.V1Pod) -> str:
     return (pod.metadata and pod.metadata.name) or ""
 
 
+def _phase(pod: client.V1Pod) -> str:
+    if pod.metadata and pod.metadata.deletion_timestamp:
+        return "Terminating"
+    return (pod.status and pod.status.phase) or "Unknown"
+
+
 def _is_running(pod: client.V1Pod) -> bool:
-    phase = pod.status and pod.status.phase
-    return phase == "Running" and not (pod.metadata and pod.metadata.deletion_timestamp)
+    return _phase(pod) == "Running"
 
 
 def _is_ready(pod: client.V1Pod) -> bool:

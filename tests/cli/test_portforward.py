@@ -7,6 +7,8 @@ import contextlib
 import gc
 import json
 import socket
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -55,6 +57,8 @@ class Kubernetes:
     pods: list[dict[str, Any]] = field(default_factory=lambda: json.loads(json.dumps([POD])))
     refuse: bool = False
     """Answer tunnels with an error."""
+    forbid: bool = False
+    """Tell that the user may do nothing."""
     asked: list[str] = field(default_factory=list)
     tokens: set[str | None] = field(default_factory=set)
     url: str = ""
@@ -74,6 +78,8 @@ class Kubernetes:
 
     async def _service(self, request: web.Request) -> web.Response:
         self._note(request)
+        if self.forbid:
+            return _failure('services "hubble-relay" is forbidden: User "u" cannot get', 403)
         if request.match_info["namespace"] != "kube-system":
             return _failure('services "hubble-relay" not found', 404)
         return web.json_response({"kind": "Service", "apiVersion": "v1", **self.service})
@@ -231,7 +237,18 @@ async def test_which_pod_and_port(
     ("change", "words", "text"),
     [
         ({}, ["--kube-namespace", "x"], 'services "hubble-relay" not found'),
+        ({"forbid": True}, [], 'services "hubble-relay" is forbidden: User "u" cannot get'),
         ({"pods": []}, [], "no pods found for service: hubble-relay"),
+        (
+            {
+                "pods": [
+                    {**POD, "status": {"phase": "Pending"}},
+                    {"metadata": {"name": "old", "deletionTimestamp": "2026-03-04T05:06:07Z"}},
+                ]
+            },
+            [],
+            "no pod of the service is running: hubble-relay-1 is Pending, old is Terminating",
+        ),
         ({"service": {"spec": {"ports": [{"port": 1}]}}}, [], "it has no selector or no port"),
         (
             {"pods": [{**POD, "spec": {"containers": []}}]},
@@ -260,8 +277,9 @@ async def test_a_tunnel_that_is_refused(
 ) -> None:
     kubernetes.refuse = True
     assert await hubble_line(screen, kubeconfig, "status") == 1
-    assert screen.err.startswith("failed to port forward: error upgrading connection: ")
-    assert "400" in screen.err
+    assert screen.err == (
+        "failed to port forward: error upgrading connection: pod is not running\n"
+    )
 
 
 def test_a_cluster_that_is_away(screen: Screen, tmp_path: Path) -> None:
@@ -284,10 +302,34 @@ async def test_a_port_that_is_taken(kubeconfig: Path, screen: Screen) -> None:
     assert screen.err.startswith(head)
 
 
-@pytest.mark.parametrize("words", [["--kube-context", "nope"], ["--kubeconfig", "/nonexistent"]])
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--kube-context", "nope"], "Invalid kube-config file. Expected object with name nope"),
+        (["--kubeconfig", "/nonexistent"], "/nonexistent: no such file\n"),
+    ],
+)
 async def test_a_configuration_that_is_not_there(
-    words: list[str], kubeconfig: Path, screen: Screen
+    words: list[str], text: str, kubeconfig: Path, screen: Screen
 ) -> None:
     line = [*ANY_PORT, "--kubeconfig", str(kubeconfig), *words]
     assert await asyncio.to_thread(run, line, screen.surroundings()) == 1
-    assert screen.err.startswith("failed to create k8s port forwarder: ")
+    assert screen.err.startswith(f"failed to create k8s port forwarder: {text}")
+
+
+def test_no_configuration_at_all(tmp_path: Path) -> None:
+    program = (sys.executable, "-c", "import sys; from cli.app import main; sys.exit(main())")
+    done = subprocess.run(
+        [*program, *ANY_PORT],
+        capture_output=True,
+        text=True,
+        env={"HOME": str(tmp_path)},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        (
+            "failed to create k8s port forwarder: "
+            "no kubeconfig found: name one with --kubeconfig or in KUBECONFIG\n"
+        ),
+    )
