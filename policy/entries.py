@@ -2,7 +2,7 @@
 
 An entry stands for the packets of one direction, to or from one identity (or any), of one protocol
 (or any) and one block of ports whose numbers share their upper bits. The kernel's map is a trie of
-such blocks; policy.lookup says which of several matching entries decides. Made by policy.resolve,
+such blocks; policy.lookup says which of several matching entries decides. Made by policy.compiler,
 written to the map by the datapath.
 """
 
@@ -13,6 +13,8 @@ from enum import IntEnum
 
 ANY_IDENTITY = 0
 HOST_IDENTITY = 1
+NO_RULE = 0xFFFF_FFFF
+"""In place of an identity: the entry says what happens to packets that no other entry is about."""
 ANY_PROTOCOL = 0
 PORT_BITS = 16
 LAST_PORT = (1 << PORT_BITS) - 1
@@ -37,7 +39,7 @@ class PolicyEntry:
 
     direction: Direction
     identity: int
-    """Numeric identity of the peer; 0 is any."""
+    """Numeric identity of the peer; 0 is any, NO_RULE is what no rule is about."""
     protocol: int
     """IP protocol number; 0 is any."""
     port: int
@@ -45,6 +47,8 @@ class PolicyEntry:
     port_prefix_bits: int
     """How many upper bits of the port count: 16 is exactly this port, 0 is any."""
     deny: bool
+    audit: bool = False
+    """Of a denial: it is only told, the packet passes."""
     cookie: int
     """Number of the rules that this entry came from; 0 where no rule is named."""
 
@@ -56,6 +60,13 @@ class PolicyEntry:
             raise ValueError(f"build policy entry: {bits} bits do not hold port {self.port}")
         if self.port_prefix_bits and self.protocol == ANY_PROTOCOL:
             raise ValueError(f"build policy entry: any protocol has no port {self.port}")
+        if self.audit and not self.deny:
+            raise ValueError("build policy entry: only a denial can be told instead of done")
+
+    @property
+    def severity(self) -> int:
+        """What wins over what: a denial (2), one that is only told (1), an allowance (0)."""
+        return 0 if not self.deny else 1 if self.audit else 2
 
     def matches(self, *, identity: int, protocol: int, port: int) -> bool:
         """Tell whether a packet to or from this identity, of this protocol and port, is meant."""

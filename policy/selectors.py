@@ -1,28 +1,24 @@
-"""Label selectors: which pods a policy is about.
+"""Selectors: which identities a policy is about.
 
-Reads the `podSelector` of a policy (matchLabels and matchExpressions, all of which must hold) and
-answers for a pod's namespace and labels. The empty selector selects every pod of its namespace.
+By labels (all requirements must hold) or by network (addresses outside the cluster). Made by the
+readers of each kind of policy; asked one subject at a time here, for all of them at once by
+policy.index. A key names the source of the label, `k8s:app`; `any:app` means whichever has it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, assert_never
-
-from policy.labels import is_security_key
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from policy.fields import Field
+    from policy.subjects import Network, Subject
 
-
-class Subject(NamedTuple):
-    """What a policy may know of a pod: all pods of one identity look the same."""
-
-    namespace: str
-    labels: Mapping[str, str]
+ANY_SOURCE = "any:"
+SOURCES = ("k8s:", "container:", "reserved:")
+"""Whose labels `any:` means."""
 
 
 class Operator(StrEnum):
@@ -44,63 +40,61 @@ class Requirement:
 
     def holds(self, labels: Mapping[str, str]) -> bool:
         """Tell whether the labels meet it; NotIn is met where the label is missing."""
+        found = [labels[key] for key in keys_meant(self.key) if key in labels]
         match self.operator:
             case Operator.IN:
-                return labels.get(self.key) in self.values
+                return not self.values.isdisjoint(found)
             case Operator.NOT_IN:
-                return labels.get(self.key) not in self.values
+                return self.values.isdisjoint(found)
             case Operator.EXISTS:
-                return self.key in labels
+                return bool(found)
             case Operator.DOES_NOT_EXIST:
-                return self.key not in labels
+                return not found
         assert_never(self.operator)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PodSelector:
-    """Pods of one namespace whose labels meet all requirements."""
+class LabelSelector:
+    """Identities whose labels meet all requirements; with none of them, every identity."""
 
-    namespace: str
     requirements: tuple[Requirement, ...] = ()
 
     def selects(self, subject: Subject) -> bool:
-        """Tell whether pods of this namespace and these labels are meant."""
-        if subject.namespace != self.namespace:
-            return False
+        """Tell whether the subject is meant."""
         return all(requirement.holds(subject.labels) for requirement in self.requirements)
 
 
-def read_pod_selector(field: Field, namespace: str) -> PodSelector:
-    """Read the selector written at the field, for pods of the namespace.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSelector:
+    """Addresses outside the cluster: of a network without parts of it."""
 
-    Raises:
-        FieldError: It is missing, malformed, or asks for a label that identities do not have.
-    """
-    if not field.present:
-        raise field.error("a selector, {} for all pods of the namespace")
-    field.only("matchLabels", "matchExpressions")
-    labels = field["matchLabels"]
-    equal = tuple(
-        Requirement(key=_key(key, labels[key]), operator=Operator.IN, values=frozenset({value}))
-        for key, value in labels.string_map().items()
-    )
-    expressions = tuple(_read_expression(each) for each in field["matchExpressions"].items())
-    return PodSelector(namespace=namespace, requirements=equal + expressions)
+    network: Network
+    excluded: tuple[Network, ...] = ()
+
+    def selects(self, subject: Subject) -> bool:
+        """Tell whether all addresses of the subject are meant: networks never overlap in part."""
+        if subject.network is None or not _holds(self.network, subject.network):
+            return False
+        return not any(_holds(each, subject.network) for each in self.excluded)
 
 
-def _read_expression(field: Field) -> Requirement:
-    field.only("key", "operator", "values")
-    key = _key(field["key"].name(), field["key"])
-    operator = Operator(field["operator"].choice(*Operator))
-    values = frozenset(value.text() for value in field["values"].items())
-    if operator in (Operator.IN, Operator.NOT_IN) and not values:
-        raise field["values"].error(f"at least one value for {operator}")
-    if operator in (Operator.EXISTS, Operator.DOES_NOT_EXIST) and values:
-        raise field["values"].error(f"no values for {operator}")
-    return Requirement(key=key, operator=operator, values=values)
+Peer: TypeAlias = LabelSelector | NetworkSelector
 
 
-def _key(key: str, field: Field) -> str:
-    if not is_security_key(key):
-        raise field.unsupported(f"label {key} is not part of a pod's identity and selects nothing")
-    return key
+def has_label(key: str) -> LabelSelector:
+    """Make the selector of those who have the label, whatever its value."""
+    return LabelSelector(requirements=(Requirement(key=key, operator=Operator.EXISTS),))
+
+
+def keys_meant(key: str) -> tuple[str, ...]:
+    """Give the keys that a requirement's key stands for."""
+    if not key.startswith(ANY_SOURCE):
+        return (key,)
+    return tuple(source + key.removeprefix(ANY_SOURCE) for source in SOURCES)
+
+
+def _holds(wide: Network, narrow: Network) -> bool:
+    if wide.version != narrow.version or wide.prefixlen > narrow.prefixlen:
+        return False
+    shift = wide.max_prefixlen - wide.prefixlen
+    return int(wide.network_address) >> shift == int(narrow.network_address) >> shift

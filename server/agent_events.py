@@ -112,8 +112,20 @@ class AgentEvents:
         notice = self._address(address, identity, None)
         self._log.add([AgentEvent(type=AgentEventType.IPCACHE_DELETED, ipcache_update=notice)])
 
+    def networks_upserted(
+        self,
+        identities: Mapping[IPv4Network | IPv6Network, int],
+        before: Mapping[IPv4Network | IPv6Network, int],
+    ) -> None:
+        """Tell which identities networks outside the cluster have now."""
+        for network, identity in identities.items():
+            notice = IPCacheNotification(cidr=str(network), identity=identity)
+            if network in before:
+                notice.old_identity.value = before[network]
+            self._log.add([AgentEvent(type=AgentEventType.IPCACHE_UPSERTED, ipcache_update=notice)])
+
     def network_deleted(self, network: IPv4Network | IPv6Network, identity: int) -> None:
-        """Tell the same of a network."""
+        """Tell that a network has none any more; `identity` is the one it had."""
         notice = IPCacheNotification(cidr=str(network), identity=identity)
         self._log.add([AgentEvent(type=AgentEventType.IPCACHE_DELETED, ipcache_update=notice)])
 

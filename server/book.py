@@ -43,6 +43,12 @@ class BookWriter:
             drop=book.remove_identity,
             problems=problems,
         )
+        self._networks: Mirror[int, LabelSet] = Mirror(
+            "identity",
+            put=one_by_one(book.set_identity),
+            drop=book.remove_identity,
+            problems=problems,
+        )
         self._endpoints: Mirror[bytes, Endpoint] = Mirror(
             "address",
             put=one_by_one(book.set_endpoint),
@@ -66,6 +72,7 @@ class BookWriter:
         """Write what is new, before the kernel can report it."""
         await self._interfaces.put_all(names, pace)
         await self._identities.put_all(view.identities, pace)
+        await self._networks.put_all(enforcement.identities, pace)
         await self._endpoints.put_all(view.endpoints, pace)
         await self._services.put_all(view.services, pace)
         await self._rules.put_all(enforcement.rules, pace)
@@ -79,6 +86,7 @@ class BookWriter:
             or await self._services.excess(view.services, pace)
             or await self._endpoints.excess(view.endpoints, pace)
             or await self._identities.excess(view.identities, pace)
+            or await self._networks.excess(enforcement.identities, pace)
             or await self._interfaces.excess(names, pace)
         )
         if is_late and self._linger_s:
@@ -87,4 +95,5 @@ class BookWriter:
         await self._services.drop_rest(view.services, pace)
         await self._endpoints.drop_rest(view.endpoints, pace)
         await self._identities.drop_rest(view.identities, pace)
+        await self._networks.drop_rest(enforcement.identities, pace)
         await self._interfaces.drop_rest(names, pace)

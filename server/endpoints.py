@@ -120,11 +120,15 @@ class EndpointManager:
         for about, reason in view.conflicts.items():
             self.problems.meet(about, reason)
         enforcement = await self._policies.enforce(policies, view, pace)
+        for about, reason in enforcement.problems.items():
+            self.problems.meet(about, reason)
+        if not enforcement.is_settled:
+            self._due.set()
         names = {link.index: link.name for link in picture.links.values()}
         await self._book.put(view, enforcement, names, pace)
         if self._maps is not None:
             placed = self._placement.place(view.local, picture, enforcement, self.problems)
-            await self._maps.write(view, placed, pace)
+            await self._maps.write(view, placed, enforcement.networks, pace)
         self._tell_policies()
         if self._observed is not None:
             await self._observed.write(picture, self.problems, pace)

@@ -1,38 +1,70 @@
 """The cluster's policies → what is enforced at this node's endpoints, and what rule cookies mean.
 
-In: policies and a view of the node. Out: `Enforcement`, per identity (endpoints of one identity
-have the same policy), and for each cookie the policies that flows name. Nothing is written here.
-Next: server.placement.
+In: policies and a view of the node. Out: `Enforcement`: the entries of each local pod, the networks
+outside that policies tell apart, each with an identity of this node's own, and for each cookie the
+policies that flows name. Nothing is written here. Next: server.placement.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from observer.entities import PolicyRef
-from policy.resolve import Resolver, number_rules
+from policy.compiler import Compiler, EndpointPolicy, TooManyEntriesError
+from policy.drafting import Profile
+from policy.entries import Direction
+from policy.networks import named_networks
+from policy.numbering import assign_numbers
+from policy.subjects import (
+    RESERVED_SUBJECTS,
+    network_labels,
+    network_subject,
+    world_identity,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from policy.entries import Direction, PolicyEntry
-    from policy.resolve import Origin
+    from policy.porttable import Origin
     from policy.rules import Policy, PolicyName
+    from policy.subjects import Network, Subject
+    from server.identities import LabelSet
     from server.pace import Pace
-    from server.view import NodeView
+    from server.view import LocalPod, NodeView
+
+FIRST_NETWORK_IDENTITY = (1 << 24) + 1
+LAST_NETWORK_IDENTITY = (1 << 25) - 1
+"""Beyond the 24 bits that a tunnel has room for: they mean something on this node alone."""
+DENY_ALL = EndpointPolicy(enforced=frozenset(Direction), entries=())
+"""Where the policy of a new pod cannot be made: it has rules, so it must not be open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enforcement:
     """What is enforced now."""
 
-    directions: Mapping[int, frozenset[Direction]]
-    """Identity of a local endpoint → where a policy governs it."""
-    entries: Mapping[int, tuple[PolicyEntry, ...]]
-    """Identity of a local endpoint → its map entries."""
+    policies: Mapping[Profile, EndpointPolicy]
+    """Of all local pods."""
     rules: Mapping[int, tuple[PolicyRef, ...]]
     """Cookie → policies, by name."""
+    networks: Mapping[Network, int] = field(default_factory=dict)
+    """Addresses outside the cluster → identity; of an address the longest network counts."""
+    identities: Mapping[int, LabelSet] = field(default_factory=dict)
+    """Labels of those identities."""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """Pods whose policy could not be made, and is still the one before → why."""
+    is_settled: bool = True
+    """False: entries about identities that are just gone are still there; ask once more."""
+
+    def of(self, pod: LocalPod) -> EndpointPolicy:
+        """Give the policy of a local pod."""
+        return self.policies[profile_of(pod)]
+
+
+def profile_of(pod: LocalPod) -> Profile:
+    """Say what decides which policy a pod has."""
+    return Profile(pod.identity, pod.pod.named_ports, pod.pod.is_audited)
 
 
 class PolicyChange(NamedTuple):
@@ -52,31 +84,71 @@ class PolicyBook:
         self._refs: dict[PolicyName, PolicyRef] = {}
         self._policies: tuple[Policy, ...] = ()
         self._changes: list[PolicyChange] = []
-        self._last: tuple[NodeView, Enforcement] | None = None
+        self._last: tuple[NodeView, tuple[Policy, ...], Enforcement] | None = None
+        self.compiler = Compiler()
+        """Knows policies and identities as of the last round."""
+        self._subjects: dict[int, Subject] = {}
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """The policies as they are now."""
+        return self._policies
 
     async def enforce(
         self, policies: tuple[Policy, ...], view: NodeView, pace: Pace
     ) -> Enforcement:
-        """Resolve the policies for the identities of the view's local pods.
+        """Compile the policies for the view's local pods.
 
-        The same policies and the same view give the same object.
+        The same policies and the same view give the same object, once it is settled.
         """
-        if self._last is not None and self._last[0] is view and policies == self._policies:
-            return self._last[1]
+        if self._last is not None and self._last[0] is view and self._last[1] == policies:
+            last = self._last[2]
+            if last.is_settled:
+                return last
         self._learn(policies)
-        resolver = Resolver(policies, view.subjects)
-        drafts = {}
-        for identity in {local.identity for local in view.local}:
+        networks = _number(named_networks(policies))
+        subjects = {
+            **RESERVED_SUBJECTS,
+            **{identity: network_subject(network) for network, identity in networks.items()},
+            **view.subjects,
+        }
+        # Who is just gone is known for one round more: an address that has another identity now
+        # must find the entries of both until the map of addresses is written.
+        before, self._subjects = self._subjects, subjects
+        for _ in self.compiler.learn(policies, before | subjects):
             await pace.step()
-            drafts[identity] = resolver.draft(view.subjects[identity])
-        cookies = number_rules(drafts.values())
+        problems: dict[str, str] = {}
+        found = {}
+        for pod in view.local:
+            await pace.step()
+            found[profile_of(pod)] = self._compile(pod, problems)
+        self.compiler.keep_only(found)
         enforcement = Enforcement(
-            directions={identity: draft.enforced for identity, draft in drafts.items()},
-            entries={identity: draft.entries(cookies) for identity, draft in drafts.items()},
-            rules={cookie: self._named(origin) for origin, cookie in cookies.items()},
+            policies=found,
+            rules=await self._named_rules(pace),
+            networks=networks,
+            identities={
+                identity: network_labels(network) for network, identity in networks.items()
+            },
+            problems=problems,
+            is_settled=before.keys() <= subjects.keys(),
         )
-        self._last = view, enforcement
+        self._last = view, policies, enforcement
         return enforcement
+
+    def _compile(self, pod: LocalPod, problems: dict[str, str]) -> EndpointPolicy:
+        profile = profile_of(pod)
+        try:
+            return self.compiler.compile(profile)
+        except TooManyEntriesError as error:
+            problems[str(pod.pod.key)] = str(error)
+        return DENY_ALL if self._last is None else self._last[2].policies.get(profile, DENY_ALL)
+
+    async def _named_rules(self, pace: Pace) -> dict[int, tuple[PolicyRef, ...]]:
+        named: dict[int, tuple[PolicyRef, ...]] = {}
+        async for part in pace.slices(self.compiler.rules.items()):
+            named |= {cookie: self._named(origin) for cookie, origin in part}
+        return named
 
     def take_changes(self) -> list[PolicyChange]:
         """Return how policies changed since the last call, once."""
@@ -108,3 +180,17 @@ class PolicyBook:
 
     def _named(self, origin: Origin) -> tuple[PolicyRef, ...]:
         return tuple(self._refs[name] for name in sorted({rule.policy for rule in origin}))
+
+
+def _number(networks: Iterable[Network]) -> dict[Network, int]:
+    """Give each network an identity; all addresses of a family are half of the world."""
+    by_name = {str(network): network for network in networks}
+    numbers = assign_numbers(
+        (name for name, network in by_name.items() if network.prefixlen),
+        first=FIRST_NETWORK_IDENTITY,
+        last=LAST_NETWORK_IDENTITY,
+    )
+    return {
+        network: numbers[name] if network.prefixlen else int(world_identity(network))
+        for name, network in by_name.items()
+    }

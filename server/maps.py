@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 IDENTITY_BATCH = 64
 """Addresses written to the kernel at once: about 25 µs, and some 300 to tell of them."""
-NO_NETWORKS: Mapping[IPv4Network | IPv6Network, int] = {}
 
 
 class EndpointMaps(Protocol):
@@ -94,9 +93,9 @@ class MapWriter:
             problems=problems,
             batch=IDENTITY_BATCH,
         )
-        # We write single addresses; networks can only be another version's.
+        # Apart from single addresses: those of pods and nodes count, whatever network they are in.
         self._networks: Mirror[IPv4Network | IPv6Network, int] = Mirror(
-            "network", put=maps.upsert_identities, drop=self._drop_network, problems=problems
+            "network", put=self._put_networks, drop=self._drop_network, problems=problems
         )
         self._endpoints: Mirror[int, PlacedEndpoint | None] = Mirror(
             "endpoint",
@@ -118,17 +117,22 @@ class MapWriter:
         self,
         view: NodeView,
         placed: Mapping[int, PlacedEndpoint],
+        networks: Mapping[IPv4Network | IPv6Network, int],
         pace: Pace,
     ) -> None:
-        """Bring the maps and links to what the view says."""
+        """Bring the maps and links to what the view says; networks are those outside of it."""
         self._events.see(view)
         await self._links.drop_rest(_links_of(placed), pace)
         # the new ones first: an address or an interface may pass from an old one to them
         await self._endpoints.put_all(placed, pace)
         await self._endpoints.drop_rest(placed, pace)
-        await self._identities.put_all(view.addresses, pace)
-        await self._identities.drop_rest(view.addresses, pace)
-        await self._networks.drop_rest(NO_NETWORKS, pace)
+        wide = {each: i for each, i in networks.items() if each.prefixlen < each.max_prefixlen}
+        single = {_address(each): i for each, i in networks.items() if each not in wide}
+        addresses = view.addresses if not single else {**single, **view.addresses}
+        await self._identities.put_all(addresses, pace)
+        await self._networks.put_all(wide, pace)
+        await self._identities.drop_rest(addresses, pace)
+        await self._networks.drop_rest(wide, pace)
         written = {i: each for i, each in placed.items() if self._endpoints.holds(i, each)}
         await self._links.put_all(_links_of(written), pace)
 
@@ -189,6 +193,10 @@ class MapWriter:
         self._maps.remove_identity(_network(address))
         self._events.address_deleted(address, self._identities.held.get(address, 0))
 
+    def _put_networks(self, entries: Mapping[IPv4Network | IPv6Network, int]) -> None:
+        self._maps.upsert_identities(entries)
+        self._events.networks_upserted(entries, self._networks.held)
+
     def _drop_network(self, network: IPv4Network | IPv6Network) -> None:
         self._maps.remove_identity(network)
         self._events.network_deleted(network, self._networks.held.get(network, 0))
@@ -206,6 +214,10 @@ def _left_by(
         else:
             networks[network] = identity
     return hosts, networks
+
+
+def _address(network: IPv4Network | IPv6Network) -> bytes:
+    return address_bytes(network.network_address)
 
 
 def _network(address: bytes) -> IPv4Network | IPv6Network:

@@ -83,7 +83,7 @@ class Placement:
             except PlacementError as error:
                 problems.meet(str(pod.pod.key), f"not connected: {error}")
             else:
-                policy = enforcement.entries[pod.identity]
+                policy = enforcement.of(pod).entries
                 placed[pod.endpoint_id] = PlacedEndpoint(
                     entry=entry, policy=policy, incarnation=link.incarnation
                 )
@@ -136,7 +136,7 @@ def _pod_mac(pod: LocalPod, link: Link, interfaces: Interfaces) -> bytes:
 
 
 def _entry(pod: LocalPod, link: Link, mac: bytes, enforcement: Enforcement) -> EndpointEntry:
-    enforced = enforcement.directions[pod.identity]
+    enforced = enforcement.of(pod).enforced
     return EndpointEntry(
         endpoint_id=pod.endpoint_id,
         identity=pod.identity,

@@ -17,14 +17,14 @@ from observer.entities import (
     address_bytes,
     reserved_labels,
 )
-from policy.labels import security_labels
-from policy.selectors import Subject
+from policy.subjects import NO_PORTS, subject_of
 from server.claims import Claimants, Claims, Left
 from server.identities import EndpointIds, assign_identities, identity_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from policy.subjects import NamedPort, Subject
     from server.cluster.objects import Address, ObjectKey, Pod
     from server.cluster.state import ClusterState
     from server.identities import LabelSet
@@ -93,6 +93,8 @@ class Viewer:
         self._endpoint_ids = EndpointIds()
         self._labelled: dict[ObjectKey, _Labelled] = {}
         self._samples: dict[LabelSet, Pod] = {}
+        self._ports: dict[LabelSet, dict[str, frozenset[NamedPort]]] = {}
+        self._subjects: dict[LabelSet, Subject] = {}
         self._numbers: dict[LabelSet, int] = {}
         self._endpoints: dict[ObjectKey, Endpoint] = {}
 
@@ -140,7 +142,7 @@ class Viewer:
             endpoints=endpoints,
             addresses=addresses,
             identities={number: labels for labels, number in self._numbers.items()},
-            subjects=await self._subjects(pace),
+            subjects=await self._draw_subjects(pace),
             services=_services(state),
             local=self._local(here, settled.owners, ids),
             conflicts=settled.conflicts,
@@ -148,7 +150,7 @@ class Viewer:
 
     async def _label(self, state: ClusterState, pods: list[Pod], pace: Pace) -> None:
         """Find the labels of each pod's identity, anew where something changed."""
-        before, self._labelled, self._samples = self._labelled, {}, {}
+        before, self._labelled, self._samples, self._ports = self._labelled, {}, {}, {}
         async for part in pace.slices(pods):
             for pod in part:
                 of_namespace = state.namespace_labels(pod.key.namespace)
@@ -165,14 +167,21 @@ class Viewer:
                     known = _Labelled(pod, of_namespace, labels, addresses)
                 self._labelled[pod.key] = known
                 self._samples[known.labels] = pod
+                for name, port in pod.named_ports:
+                    ports = self._ports.setdefault(known.labels, {})
+                    ports[name] = ports.get(name, frozenset()) | {port}
 
-    async def _subjects(self, pace: Pace) -> dict[int, Subject]:
-        found: dict[int, Subject] = {}
-        async for part in pace.slices(self._samples.items()):
-            for labels, pod in part:
-                subject = Subject(pod.key.namespace, security_labels(pod.labels))
-                found[self._numbers[labels]] = subject
-        return found
+    async def _draw_subjects(self, pace: Pace) -> dict[int, Subject]:
+        """Draw the identities as policies see them."""
+        before, self._subjects = self._subjects, {}
+        async for part in pace.slices(self._samples):
+            for labels in part:
+                ports = self._ports.get(labels, NO_PORTS)
+                known = before.get(labels)
+                if known is None or known.ports != ports:
+                    known = subject_of(labels, ports)
+                self._subjects[labels] = known
+        return {self._numbers[labels]: known for labels, known in self._subjects.items()}
 
     def _claimants(
         self,

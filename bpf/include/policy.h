@@ -5,13 +5,16 @@
  *
  *   1. An endpoint that does not enforce the direction lets everything pass,
  *      and nothing is told.
- *   2. The host reaches the endpoints of its node, as Kubernetes expects.
- *   3. Two look-ups, each the longest match on protocol and port: for the
+ *   2. Two look-ups, each the longest match on protocol and port: for the
  *      peer's identity, and for identity 0, which means any.
- *   4. A denial among the two wins. Both deny or both allow: the one with more
- *      bits of protocol and port decides, that of the peer's identity if equal.
- *      (Inside one identity user space has already let denials win.)
- *   5. Nothing matched: denied.
+ *   3. The more severe of the two decides: a denial, then a denial that is only
+ *      told, then an allowance. At a tie the one with more bits of protocol and
+ *      port, that of the peer's identity if equal. (Inside one identity user
+ *      space has left nothing below what is more severe.)
+ *   4. Nothing matched: the host reaches the endpoints of its node, as
+ *      Kubernetes expects.
+ *   5. All else is denied; the entry of IDENTITY_NO_RULE says by whom, and
+ *      whether that is only told.
  */
 #ifndef LEAVITT_POLICY_H
 #define LEAVITT_POLICY_H
@@ -43,9 +46,12 @@ static __always_inline u8 match_type(u8 prefix_bits, bool any_identity)
 	return any_identity ? MATCH_L4_ONLY : MATCH_L3_L4;
 }
 
-static __always_inline bool denies(const struct policy_value *value)
+/* 0 allows, 1 is a denial that is only told, 2 one that is done. */
+static __always_inline u8 severity(const struct policy_value *value)
 {
-	return value && value->flags & POLICY_DENY;
+	if (!(value->flags & POLICY_DENY))
+		return 0;
+	return value->flags & POLICY_AUDIT ? 1 : 2;
 }
 
 static __always_inline struct policy_value *policy_deciding(struct policy_value *peer,
@@ -53,8 +59,8 @@ static __always_inline struct policy_value *policy_deciding(struct policy_value 
 {
 	if (!peer || !any)
 		return peer ? peer : any;
-	if (denies(peer) != denies(any))
-		return denies(peer) ? peer : any;
+	if (severity(peer) != severity(any))
+		return severity(peer) > severity(any) ? peer : any;
 	return any->prefix_bits > peer->prefix_bits ? any : peer;
 }
 
@@ -70,28 +76,33 @@ static __always_inline void policy_judge(struct verdict *verdict, const struct p
 	};
 	struct policy_value *peer, *any, *decides;
 
+	u32 reason = DROP_AT(DROP_POLICY_DENY, FILE_POLICY_H);
+
 	verdict->drop = 0;
 	verdict->cookie = 0;
 	verdict->flags = 0;
-	verdict->match = MATCH_L3_ONLY;
-	if (direction == VERDICT_DIR_INGRESS && identity == IDENTITY_HOST)
-		return;
 	any = policy_find(&key, IDENTITY_ANY);
 	peer = identity == IDENTITY_ANY ? NULL : policy_find(&key, identity);
 	decides = policy_deciding(peer, any);
-	if (!decides) {
-		verdict->match = MATCH_NONE;
-		verdict->drop = DROP_AT(DROP_POLICY_DENIED, FILE_POLICY_H);
+	if (decides) {
+		verdict->match = match_type(decides->prefix_bits, decides == any);
+	} else if (direction == VERDICT_DIR_INGRESS && identity == IDENTITY_HOST) {
+		verdict->match = MATCH_L3_ONLY;
 		return;
+	} else {
+		verdict->match = MATCH_NONE;
+		reason = DROP_AT(DROP_POLICY_DENIED, FILE_POLICY_H);
+		decides = policy_find(&key, IDENTITY_NO_RULE);
+		if (!decides) {
+			verdict->drop = reason;
+			return;
+		}
 	}
 	verdict->cookie = decides->cookie;
-	verdict->match = match_type(decides->prefix_bits, decides == any);
-	if (!denies(decides))
-		return;
-	if (decides->flags & POLICY_AUDIT)
+	if (severity(decides) == 1)
 		verdict->flags = VERDICT_FLAG_AUDIT;
-	else
-		verdict->drop = DROP_AT(DROP_POLICY_DENY, FILE_POLICY_H);
+	else if (severity(decides))
+		verdict->drop = reason;
 }
 
 static __always_inline void report_verdict(struct __sk_buff *skb, const struct packet *packet,

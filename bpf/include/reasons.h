@@ -54,5 +54,6 @@ enum match_type {
 #define IDENTITY_ANY 0
 #define IDENTITY_HOST 1
 #define IDENTITY_WORLD 2
+#define IDENTITY_NO_RULE 0xffffffff /* in place of one: what no rule is about */
 
 #endif

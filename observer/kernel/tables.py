@@ -223,7 +223,7 @@ def _rule(endpoint_id: int, entry: PolicyEntry) -> tuple[bytes, bytes]:
     value = np.zeros((), layout.POLICY_VALUE)
     value["cookie"] = entry.cookie
     value["prefix_bits"] = entry.prefix_bits
-    value["flags"] = layout.POLICY_DENY if entry.deny else 0
+    value["flags"] = layout.POLICY_DENY * entry.deny | layout.POLICY_AUDIT * entry.audit
     return key.tobytes(), value.tobytes()
 
 

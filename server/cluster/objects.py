@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from policy.rules import Policy
+    from policy.subjects import NamedPort
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Document: TypeAlias = "Mapping[str, object]"
@@ -86,6 +87,10 @@ class Pod:
     """It shares its node's addresses and is no endpoint of its own."""
     interface: str
     """Host-side interface named by annotation, empty where it must be found."""
+    named_ports: tuple[tuple[str, NamedPort], ...] = ()
+    """Ports to which its containers have given names, sorted."""
+    is_audited: bool = False
+    """What policies would deny it is told and passes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +133,7 @@ class EndpointSlice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkPolicy:
-    """A NetworkPolicy that is understood as a whole."""
+    """A network policy, of Kubernetes or Cilium, that is understood as a whole."""
 
     key: ObjectKey
     policy: Policy

@@ -11,11 +11,13 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from policy.ciliumpolicy import CLUSTERWIDE_KIND, NAMESPACED_KIND, read_cilium_policy
 from policy.entries import LAST_PORT
 from policy.errors import FieldError
 from policy.fields import Field
-from policy.networkpolicy import read_network_policy
+from policy.networkpolicy import read_audit_mode, read_network_policy
 from policy.ports import PROTOCOL_NUMBERS
+from policy.subjects import NamedPort
 from server.cluster.errors import ObjectError
 from server.cluster.objects import (
     CONTAINER_API_VERSION,
@@ -49,7 +51,7 @@ NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP")
 """In the order in which they are tried."""
 PORT_TEXT = re.compile(r"[0-9]{1,5}")
 FINISHED_PHASES = ("Succeeded", "Failed")
-CLUSTER_SCOPED = ("Namespace", "Node")
+CLUSTER_SCOPED = ("Namespace", "Node", CLUSTERWIDE_KIND)
 
 
 def read_object(document: object, *, source: str) -> ClusterObject | None:
@@ -129,7 +131,22 @@ def _pod(field: Field, key: ObjectKey) -> Pod:
         addresses=addresses,
         host_network=spec["hostNetwork"].truth(default=False),
         interface=metadata["annotations"][INTERFACE_ANNOTATION].text(""),
+        named_ports=_named_ports(spec),
+        is_audited=read_audit_mode(metadata),
     )
+
+
+def _named_ports(spec: Field) -> tuple[tuple[str, NamedPort], ...]:
+    """Read the names that containers give to ports, for policies that use them."""
+    found = set()
+    for container in spec["containers"].items():
+        for port in container["ports"].items():
+            if port["name"].present:
+                protocol = port["protocol"]
+                kind = protocol.choice(*PROTOCOL_NUMBERS) if protocol.present else "TCP"
+                number = port["containerPort"].number(1, LAST_PORT)
+                found.add((port["name"].name(), NamedPort(PROTOCOL_NUMBERS[kind], number)))
+    return tuple(sorted(found))
 
 
 def _created_s(field: Field) -> int | None:
@@ -223,6 +240,10 @@ def _network_policy(field: Field, key: ObjectKey) -> NetworkPolicy:
     return NetworkPolicy(key=key, policy=read_network_policy(field))
 
 
+def _cilium_policy(field: Field, key: ObjectKey) -> NetworkPolicy:
+    return NetworkPolicy(key=key, policy=read_cilium_policy(field))
+
+
 def _distinct(addresses: list[Address]) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(addresses))
 
@@ -242,13 +263,13 @@ READERS: dict[str, tuple[str, Callable[[Field, ObjectKey], ClusterObject]]] = {
     CONTAINER_KIND: (CONTAINER_API_VERSION, _container),
     "EndpointSlice": ("discovery.k8s.io/v1", _endpoint_slice),
     "NetworkPolicy": ("networking.k8s.io/v1", _network_policy),
+    NAMESPACED_KIND: ("cilium.io/v2", _cilium_policy),
+    CLUSTERWIDE_KIND: ("cilium.io/v2", _cilium_policy),
 }
 """Kind → the version understood and its reader."""
 
 UNSUPPORTED_KINDS = (
     "AdminNetworkPolicy",
     "BaselineAdminNetworkPolicy",
-    "CiliumClusterwideNetworkPolicy",
-    "CiliumNetworkPolicy",
 )
 """Ignoring these in silence would leave people thinking that they are protected."""

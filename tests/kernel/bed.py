@@ -224,6 +224,7 @@ def rule(
     port: int = 0,
     bits: int | None = None,
     deny: bool = False,
+    audit: bool = False,
     cookie: int = 0,
 ) -> PolicyEntry:
     return PolicyEntry(
@@ -233,6 +234,7 @@ def rule(
         port=port,
         port_prefix_bits=(16 if port else 0) if bits is None else bits,
         deny=deny,
+        audit=audit,
         cookie=cookie,
     )
 

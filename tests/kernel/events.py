@@ -38,6 +38,7 @@ class Event:
     protocol: int = 0
     direction: int = 0
     match: int = 0
+    is_audited: bool = False
     cookie: int = 0
     byte_count: int = 0
     packets: int = 0
@@ -124,6 +125,7 @@ def read_event(sample: bytes) -> Event:
             "direction": bits & 3,
             "ipv6": bool(bits & 4),
             "match": bits >> 3 & 7,
+            "is_audited": bool(bits & 0x40),
             "cookie": struct.unpack_from("=I", sample, 32)[0],
         }
     name = {1: "drop", 4: "trace", 5: "verdict"}[kind]

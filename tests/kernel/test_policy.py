@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from policy.entries import Direction, PolicyEntry
+from policy.entries import NO_RULE, Direction, PolicyEntry
 from policy.lookup import judge
-from tests.kernel.bed import Bed, rule
-from tests.kernel.frames import SCTP, SYN, TCP, UDP, Frame
+from tests.kernel.bed import HOST, Bed, rule
+from tests.kernel.frames import ICMP, SCTP, SYN, TCP, UDP, Frame
 
 pytestmark = pytest.mark.kernel
 
@@ -16,7 +16,7 @@ PORTS = (80, 81, 8080, 8081, 443, 53)
 
 
 def random_rules(random_: random.Random, bed: Bed) -> list[PolicyEntry]:
-    """As policy.resolve leaves them: inside one identity nothing allowed lies below a denial."""
+    """As policy.compiler leaves them: in one identity nothing lies below the more severe."""
     made: dict[tuple[int, int, int, int], PolicyEntry] = {}
     for cookie in range(1, random_.randint(2, 14)):
         protocol = random_.choice([0, TCP, UDP, SCTP])
@@ -28,12 +28,20 @@ def random_rules(random_: random.Random, bed: Bed) -> list[PolicyEntry]:
             protocol=protocol,
             port=port,
             bits=bits,
-            deny=random_.random() < 0.3,
+            deny=(severity := random_.choice([0, 0, 0, 1, 2])) > 0,
+            audit=severity == 1,
             cookie=cookie,
         )
         made[entry.direction, entry.identity, entry.protocol << 5 | bits, port] = entry
     entries = list(made.values())
-    return [e for e in entries if e.deny or not any(covers(d, e) for d in entries if d.deny)]
+    kept = [e for e in entries if not any(covers(d, e) for d in entries if d.severity > e.severity)]
+    if random_.random() < 0.7:
+        audit = random_.random() < 0.4
+        kept += [
+            rule(direction, identity=NO_RULE, deny=True, audit=audit, cookie=99)
+            for direction in Direction
+        ]
+    return kept
 
 
 def covers(wide: PolicyEntry, narrow: PolicyEntry) -> bool:
@@ -77,7 +85,7 @@ def test_the_kernel_decides_as_the_evaluator(bed: Bed) -> None:
                 expected = judge(
                     entries, direction=direction, identity=peer, protocol=protocol, port=port
                 )
-                outcomes.add((expected.allowed, expected.match_type))
+                outcomes.add((expected.allowed, expected.is_audited, expected.match_type))
                 found = (event.direction, event.verdict == 0, event.match, event.cookie)
                 assert found == (
                     direction,
@@ -85,10 +93,42 @@ def test_the_kernel_decides_as_the_evaluator(bed: Bed) -> None:
                     expected.match_type,
                     expected.cookie,
                 )
+                assert event.is_audited == expected.is_audited
                 if not expected.allowed:
                     assert event.verdict == (-181 if expected.match_type else -133)
             assert len(events) == (2 if events[0].verdict == 0 else 1)
-    assert len(outcomes) > 8
+    assert len(outcomes) > 14
+
+
+HOST_CASES = {
+    "nothing": ([], "allow"),
+    "isolated": ([rule(Direction.INGRESS, identity=NO_RULE, deny=True)], "allow"),
+    "denied": ([rule(Direction.INGRESS, identity=1, deny=True)], "deny"),
+    "audited": ([rule(Direction.INGRESS, identity=1, deny=True, audit=True)], "audit"),
+}
+
+
+@pytest.mark.parametrize("name", HOST_CASES)
+def test_the_host_reaches_its_pods_unless_a_rule_denies_it(bed: Bed, name: str) -> None:
+    entries, expected = HOST_CASES[name]
+    bed.enforce(bed.b, ingress=True)
+    bed.rules(bed.b, *entries)
+    frame = Frame(source=HOST, destination=bed.b.ipv4, protocol=UDP, destination_port=53)
+    bed.run("to_endpoint", bed.b, frame.encode())
+    verdict = next(event for event in bed.take() if event.kind == "verdict")
+    found = "deny" if verdict.verdict else "audit" if verdict.is_audited else "allow"
+    assert found == expected
+
+
+@pytest.mark.parametrize("kind", [0, 3, 8])
+def test_a_type_of_icmp_is_judged_as_a_port(bed: Bed, kind: int) -> None:
+    bed.enforce(bed.b, ingress=True)
+    bed.rules(bed.b, rule(Direction.INGRESS, protocol=ICMP, port=8, bits=16, cookie=5))
+    frame = Frame(source=bed.a.ipv4, destination=bed.b.ipv4, protocol=ICMP, icmp_type=kind)
+    bed.run("from_endpoint", bed.a, frame.encode())
+    [verdict, *_] = [event for event in bed.take() if event.kind == "verdict"]
+    assert (verdict.verdict == 0) == (kind == 8)
+    assert verdict.cookie == (5 if kind == 8 else 0)
 
 
 def test_replace_leaves_exactly_the_new_rules(bed: Bed) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from policy.entries import Direction, PolicyEntry
+from policy.entries import NO_RULE, Direction, PolicyEntry
 from policy.lookup import MatchType, Verdict, judge
 
 TCP, UDP, ICMP = 6, 17, 1
@@ -16,6 +16,7 @@ def entry(
     port: int = 0,
     bits: int | None = None,
     deny: bool = False,
+    audit: bool = False,
     cookie: int = 7,
     direction: Direction = Direction.INGRESS,
 ) -> PolicyEntry:
@@ -26,6 +27,7 @@ def entry(
         port=port,
         port_prefix_bits=(16 if port else 0) if bits is None else bits,
         deny=deny,
+        audit=audit,
         cookie=cookie,
     )
 
@@ -96,14 +98,47 @@ def test_icmp_has_no_port_and_needs_a_rule_without_one() -> None:
     assert judged(entry(identity=EMPIRE), protocol=ICMP, port=0).allowed
 
 
-def test_the_host_reaches_its_endpoints_but_not_the_other_way_round() -> None:
-    deny = [entry(deny=True), entry(deny=True, direction=Direction.EGRESS)]
+def test_the_host_reaches_its_endpoints_unless_a_rule_denies_it() -> None:
     ingress, egress = (
-        judge(deny, direction=direction, identity=1, protocol=TCP, port=80)
-        for direction in Direction
+        judge([], direction=direction, identity=1, protocol=TCP, port=80) for direction in Direction
     )
     assert ingress == Verdict(allowed=True, match_type=MatchType.L3_ONLY, cookie=0)
     assert not egress.allowed
+    assert judged(entry(deny=True, cookie=3), identity=1) == Verdict(
+        allowed=False, match_type=MatchType.ALL, cookie=3
+    )
+    assert judged(entry(identity=NO_RULE, deny=True), identity=1).allowed
+
+
+@pytest.mark.parametrize("audit", [False, True])
+def test_what_no_rule_is_about_is_denied_by_those_who_isolate(audit: bool) -> None:
+    default = entry(identity=NO_RULE, deny=True, audit=audit, cookie=9)
+    assert judged(default) == Verdict(
+        allowed=audit, match_type=MatchType.NONE, cookie=9, is_audited=audit
+    )
+    assert judged(default, entry(identity=EMPIRE)).cookie == 7
+
+
+@pytest.mark.parametrize(
+    ("own", "anyone", "decides"),
+    [
+        pytest.param("allow", "audit", "anyone", id="audit over allow"),
+        pytest.param("audit", "allow", "own", id="audit over longer allow"),
+        pytest.param("deny", "audit", "own", id="deny over longer audit"),
+        pytest.param("audit", "deny", "anyone", id="deny over audit"),
+    ],
+)
+def test_the_more_severe_decides(own: str, anyone: str, decides: str) -> None:
+    said = {
+        "own": entry(identity=EMPIRE, deny=own != "allow", audit=own == "audit", cookie=1),
+        "anyone": entry(
+            protocol=TCP, port=80, deny=anyone != "allow", audit=anyone == "audit", cookie=2
+        ),
+    }
+    verdict = judged(*said.values())
+    assert verdict.cookie == said[decides].cookie
+    assert verdict.is_audited == said[decides].audit
+    assert verdict.allowed == (not said[decides].deny or said[decides].audit)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +148,7 @@ def test_the_host_reaches_its_endpoints_but_not_the_other_way_round() -> None:
         ({"protocol": TCP, "port": 81, "bits": 15}, "15 bits do not hold port 81"),
         ({"protocol": TCP, "port": 65536, "bits": 16}, "16 bits do not hold port 65536"),
         ({"port": 80, "bits": 16}, "any protocol has no port 80"),
+        ({"audit": True}, "only a denial can be told instead of done"),
     ],
 )
 def test_entries_that_are_no_block_are_refused(fields: dict[str, int], message: str) -> None:

@@ -1,5 +1,6 @@
 """NetworkPolicy documents: what they come to mean, and what is refused, with its path."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -9,15 +10,22 @@ from policy.entries import Direction
 from policy.errors import FieldError, UnsupportedError
 from policy.fields import Field
 from policy.networkpolicy import read_network_policy
-from policy.ports import EVERYTHING, PortRange
+from policy.ports import EVERYTHING, PortName, PortRange
 from policy.rules import Policy
-from policy.selectors import Subject
+from policy.subjects import Subject
+from tests.policy.documents import PARTIES, block
+from tests.policy.world import SUBJECTS, subject
 
 HEAD = """
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: landing, namespace: default}
 """
+
+
+def pod(namespace: str, labels: Mapping[str, str]) -> Subject:
+    every = {"io.kubernetes.pod.namespace": namespace, **labels}
+    return Subject(labels={f"k8s:{key}": value for key, value in every.items()})
 
 
 def read(spec: str) -> Policy:
@@ -40,13 +48,14 @@ def test_the_policy_of_the_tutorial() -> None:
         "k8s:io.cilium.k8s.policy.name=landing",
         "k8s:io.cilium.k8s.policy.namespace=default",
     )
-    assert policy.directions == {Direction.INGRESS}
-    assert policy.subject.selects(Subject("default", {"org": "empire", "class": "deathstar"}))
-    assert not policy.subject.selects(Subject("other", {"org": "empire", "class": "deathstar"}))
+    [section] = policy.sections
+    assert section.isolates == {Direction.INGRESS}
+    assert section.subject.selects(pod("default", {"org": "empire", "class": "deathstar"}))
+    assert not section.subject.selects(pod("other", {"org": "empire", "class": "deathstar"}))
     [rule] = policy.rules
     assert rule.ports == (PortRange(protocol=6, first=80, last=80),)
     assert rule.peers is not None
-    assert [peer.selects(Subject("default", {"org": "alliance"})) for peer in rule.peers] == [False]
+    assert [peer.selects(pod("default", {"org": "alliance"})) for peer in rule.peers] == [False]
 
 
 BOTH = {Direction.INGRESS, Direction.EGRESS}
@@ -70,7 +79,7 @@ BOTH = {Direction.INGRESS, Direction.EGRESS}
 )
 def test_governed_directions(spec: str, directions: set[Direction], rule_count: int) -> None:
     policy = read(spec)
-    assert policy.directions == directions
+    assert policy.sections[0].isolates == directions
     assert len(policy.rules) == rule_count
 
 
@@ -96,6 +105,64 @@ def test_ports(port: str, found: PortRange) -> None:
     assert rule.ports == (found,)
 
 
+def test_named_ports() -> None:
+    [rule] = read("{podSelector: {}, ingress: [{ports: [{port: web}]}]}").rules
+    assert rule.ports == (PortName(name="web", protocols=(6,)),)
+    [name] = rule.ports
+    assert isinstance(name, PortName)
+    assert list(name.among(subject(PARTIES["other"]).ports)) == [
+        PortRange(protocol=6, first=8080, last=8080)
+    ]
+    assert list(name.among({})) == []
+
+
+@pytest.mark.parametrize(
+    ("peer", "selected"),
+    [
+        ("{namespaceSelector: {}}", ["web", "db", "bare", "other", "lone"]),
+        ("{namespaceSelector: {matchLabels: {team: blue}}}", ["other", "lone"]),
+        (
+            "{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: other}}}",
+            ["other", "lone"],
+        ),
+        (
+            "{namespaceSelector: {matchExpressions: [{key: team, operator: In, values: [blue]}]}}",
+            ["other", "lone"],
+        ),
+        ("{namespaceSelector: {}, podSelector: {matchLabels: {app: web}}}", ["web", "other"]),
+        ("{podSelector: {matchLabels: {app: web}}}", ["web"]),
+        ("{ipBlock: {cidr: 10.1.0.0/16}}", ["10.1.0.0/16", "10.1.2.0/24"]),
+        ("{ipBlock: {cidr: 10.1.0.0/16, except: [10.1.2.0/24]}}", ["10.1.0.0/16"]),
+        ("{ipBlock: {cidr: '2001:db8::1/32'}}", ["2001:db8::/32"]),
+    ],
+)
+def test_peers(peer: str, selected: list[str]) -> None:
+    [rule] = read(f"{{podSelector: {{}}, ingress: [{{from: [{peer}]}}]}}").rules
+    assert rule.peers is not None
+    [selector] = rule.peers
+    found = [name for name, party in PARTIES.items() if selector.selects(subject(party))]
+    assert found == selected
+
+
+def test_a_block_never_means_pods_or_nodes() -> None:
+    [rule] = read("{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0}}]}]}").rules
+    assert rule.peers is not None
+    [selector] = rule.peers
+    assert not any(selector.selects(SUBJECTS[identity]) for identity in (1, 2, 6, 10, 1001))
+    assert selector.selects(SUBJECTS[9])
+    assert selector.selects(subject(block("203.0.113.0/24")))
+
+
+def test_audit_mode() -> None:
+    document = yaml.safe_load(HEAD)
+    document["spec"] = {"podSelector": {}}
+    document["metadata"]["annotations"] = {"leavitt.io/policy-audit-mode": "enabled"}
+    assert read_network_policy(Field(document)).is_audited
+    document["metadata"]["annotations"] = {"leavitt.io/policy-audit-mode": "maybe"}
+    with pytest.raises(FieldError, match="need one of enabled, disabled, found 'maybe'"):
+        read_network_policy(Field(document))
+
+
 @pytest.mark.parametrize(
     ("selector", "selected"),
     [
@@ -109,9 +176,11 @@ def test_ports(port: str, found: PortRange) -> None:
     ],
 )
 def test_selectors(selector: str, selected: list[str]) -> None:
-    subject = read(f"podSelector: {selector}").subject
+    [section] = read(f"podSelector: {selector}").sections
     pods = {"a=1": {"a": "1"}, "b=2": {"b": "2"}, "": {}}
-    found = [name for name, labels in pods.items() if subject.selects(Subject("default", labels))]
+    found = [
+        name for name, labels in pods.items() if section.subject.selects(pod("default", labels))
+    ]
     assert found == selected
 
 
@@ -122,19 +191,14 @@ RULE = "{{podSelector: {{}}, ingress: [{{}}, {}]}}"
     ("spec", "message"),
     [
         pytest.param(
-            RULE.format("{from: [{podSelector: {}, namespaceSelector: {}}]}"),
-            "spec.ingress[1].from[0].namespaceSelector: is not supported: {}",
-            id="namespaceSelector",
+            RULE.format("{from: [{serviceSelector: {}}]}"),
+            "spec.ingress[1].from[0].serviceSelector: is not supported: {}",
+            id="peer of another kind",
         ),
         pytest.param(
-            RULE.format("{from: [{ipBlock: {cidr: 10.0.0.0/8}}]}"),
-            "spec.ingress[1].from[0].ipBlock: is not supported: {'cidr': '10.0.0.0/8'}",
-            id="ipBlock",
-        ),
-        pytest.param(
-            RULE.format("{ports: [{port: http}]}"),
-            "spec.ingress[1].ports[0].port: named ports are not supported: 'http'",
-            id="named port",
+            RULE.format("{from: [{ipBlock: {cidr: 10.0.0.0/8, not: x}}]}"),
+            "spec.ingress[1].from[0].ipBlock.not: is not supported: 'x'",
+            id="part of a block",
         ),
         pytest.param(
             "{podSelector: {matchLabels: {pod-template-hash: abc}}}",
@@ -181,9 +245,41 @@ def test_unsupported_parts_are_refused(spec: str, message: str) -> None:
         (
             RULE.format("{from: [{}]}"),
             (
-                "spec.ingress[1].from[0].podSelector: is missing, need a selector, "
-                "{} for all pods of the namespace"
+                "spec.ingress[1].from[0]: need one of podSelector, namespaceSelector and ipBlock, "
+                "found {}"
             ),
+        ),
+        (
+            RULE.format("{from: [{podSelector: {}, ipBlock: {cidr: 10.0.0.0/8}}]}"),
+            (
+                "spec.ingress[1].from[0].ipBlock: need no podSelector or namespaceSelector "
+                "beside it, found {'cidr': '10.0.0.0/8'}"
+            ),
+        ),
+        (
+            RULE.format("{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16, 11.0.0.1]}}]}"),
+            (
+                "spec.ingress[1].from[0].ipBlock.except[1]: need a part of 10.0.0.0/8, "
+                "found '11.0.0.1'"
+            ),
+        ),
+        (
+            RULE.format("{from: [{ipBlock: {cidr: 10.0.0}}]}"),
+            (
+                "spec.ingress[1].from[0].ipBlock.cidr: need a network such as 10.0.0.0/8, "
+                "found '10.0.0'"
+            ),
+        ),
+        (
+            RULE.format("{ports: [{port: not_a_name}]}"),
+            (
+                "spec.ingress[1].ports[0].port: need a port's number, or name of up to 15 letters, "
+                "digits and hyphens, found 'not_a_name'"
+            ),
+        ),
+        (
+            RULE.format("{ports: [{port: http, endPort: 90}]}"),
+            "spec.ingress[1].ports[0].endPort: need a number as port beside it, found 90",
         ),
         (
             "{policyTypes: [Sideways]}",

@@ -340,7 +340,8 @@ async def test_a_policy_is_enforced_and_named(world: World) -> None:
     assert not world.entry("tiefighter").enforce_ingress
     cookies = {each.cookie for each in world.maps.policies[entry.endpoint_id]}
     refs = world.book.policy_refs(np.array(sorted(cookies), np.uint32))
-    assert [world.interns.policies[int(ref)][0].name for ref in refs] == ["landing"]
+    # what it allows, and what it isolates from
+    assert [world.interns.policies[int(ref)][0].name for ref in refs] == ["landing", "landing"]
     world.apply(policy("empire"), ChangeKind.DELETED)
     assert not await world.reconcile()
     assert not world.entry("deathstar").enforce_ingress

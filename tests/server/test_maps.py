@@ -94,9 +94,12 @@ def as_networks(addresses: Mapping[str, int]) -> dict[Network, int]:
     return {ip_network(text): identity for text, identity in addresses.items()}
 
 
-async def one_round(writer: MapWriter, wanted: Mapping[str, int]) -> None:
+async def one_round(
+    writer: MapWriter, wanted: Mapping[str, int], outside: Mapping[str, int] | None = None
+) -> None:
     await writer.take_over()
-    await writer.write(view_of(wanted), {}, Pace())
+    networks = {ip_network(text): identity for text, identity in (outside or {}).items()}
+    await writer.write(view_of(wanted), {}, networks, Pace())
 
 
 async def test_the_first_round_leaves_what_is_wanted_and_writes_what_differs() -> None:
@@ -106,6 +109,19 @@ async def test_the_first_round_leaves_what_is_wanted_and_writes_what_differs() -
     assert not problems.present
     assert maps.identities == as_networks(WANTED)
     assert set(maps.written) == {ip_network("fd00:244:1::1"), ip_network("10.244.1.9")}
+
+
+async def test_networks_outside_stand_beside_addresses_and_never_in_their_place() -> None:
+    maps = FakeMaps(LEFT)
+    writer = MapWriter(maps, Problems())
+    outside = {"10.0.0.0/8": 1 << 25, "10.244.1.9/32": 7777, "192.0.2.7/32": 8888}
+    await one_round(writer, WANTED, outside)
+    assert maps.identities == as_networks({**outside, **WANTED})
+    assert ip_network("10.0.0.0/8") in maps.written
+    await one_round(writer, {}, outside)
+    assert maps.identities == as_networks(outside)
+    await one_round(writer, {})
+    assert maps.identities == {}
 
 
 async def test_a_map_that_cannot_be_read_is_read_in_the_next_round() -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import yaml
 
-from policy.resolve import Resolver, number_rules
-from policy.selectors import Subject
+from policy.compiler import Compiler
+from policy.drafting import Profile
+from policy.subjects import subject_of
 from server.cluster.documents import LoadedObject, load_documents
 from server.cluster.errors import ObjectError
 from server.cluster.objects import Change, ChangeKind, ObjectKey
@@ -20,11 +21,11 @@ from tests.server.cluster.test_any_document import DOCUMENTS
 
 MOST_BYTES = 4096
 LONGEST_ERROR = 2000
-LABELS: tuple[dict[str, str], ...] = (
-    {},
-    {"app": "x"},
-    {"a": "b"},
-    {"org": "empire", "class": "deathstar"},
+LABELS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("k8s:app=x",),
+    ("k8s:a=b",),
+    ("k8s:org=empire", "k8s:class=deathstar"),
 )
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{name}: &{name} [{','.join(f'*{before}' for _ in range(9))}]\n"
@@ -61,13 +62,18 @@ def use(loaded: list[LoadedObject]) -> None:
         state.namespace_labels(pod.key.namespace)
     for key in state.services:
         state.backends(key)
-    namespaces = {policy.subject.namespace for policy in state.policies()} | {"default"}
-    subjects = [Subject(namespace, labels) for namespace in namespaces for labels in LABELS]
-    resolver = Resolver(state.policies(), dict(enumerate(subjects, start=256)))
-    drafts = [resolver.draft(subject) for subject in subjects]
-    cookies = number_rules(drafts)
-    for draft in drafts:
-        entries = draft.entries(cookies)
+    namespaces = {policy.name.namespace for policy in state.policies()} | {"default"}
+    label_sets = [
+        [f"k8s:io.kubernetes.pod.namespace={namespace}", *labels]
+        for namespace in namespaces
+        for labels in LABELS
+    ]
+    subjects = dict(enumerate(map(subject_of, label_sets), start=256))
+    compiler = Compiler()
+    for _ in compiler.learn(state.policies(), subjects):
+        pass
+    for identity in subjects:
+        entries = compiler.compile(Profile(identity)).entries
         assert len(set(entries)) == len(entries)
     for each in loaded:
         state.apply(Change(kind=ChangeKind.DELETED, object=each.object, document=each.document))

@@ -63,7 +63,20 @@ spec:
   podSelector: {matchLabels: {a: b}, matchExpressions: [{key: a, operator: In, values: [b]}]}
   policyTypes: [Ingress, Egress]
   ingress: [{from: [{podSelector: {}}], ports: [{protocol: TCP, port: 80, endPort: 90}]}]
-  egress: [{to: [{podSelector: {}}]}]
+  egress: [{to: [{podSelector: {}}, {namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.0/8}}]}]
+---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: p}
+spec:
+  endpointSelector: {matchLabels: {a: b}}
+  enableDefaultDeny: {egress: false}
+  ingress:
+  - fromEndpoints: [{matchLabels: {'k8s:a': b}}]
+    toPorts: [{ports: [{port: "80", endPort: 90, protocol: TCP}]}]
+  - {fromEntities: [host, world], icmps: [{fields: [{type: 8, family: IPv4}]}]}
+  egressDeny: [{toCIDRSet: [{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}]}]
+specs: [{endpointSelector: {}, egress: [{toCIDR: [10.0.0.0/8]}]}]
 """)
 )
 SCALARS = st.one_of(

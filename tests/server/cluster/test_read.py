@@ -229,9 +229,9 @@ NAME = "Pod default/deathstar-5b7489bc84-abcde"
         ),
         pytest.param({}, "read pods.yaml: kind: is missing, need text", id="no kind"),
         pytest.param(
-            {"kind": "CiliumNetworkPolicy", "metadata": {"name": "a"}},
-            "read pods.yaml: CiliumNetworkPolicy default/a: kind: this kind of policy is not "
-            "supported, nor applied: 'CiliumNetworkPolicy'",
+            {"kind": "AdminNetworkPolicy", "metadata": {"name": "a"}},
+            "read pods.yaml: AdminNetworkPolicy default/a: kind: this kind of policy is not "
+            "supported, nor applied: 'AdminNetworkPolicy'",
             id="kind of policy",
         ),
         pytest.param(
