@@ -25,6 +25,7 @@ from bench.lines import (
     ingest,
     lag,
     memory,
+    policy,
     printing,
     soak,
     startup,
@@ -44,6 +45,7 @@ LINES: Final[dict[str, Line]] = {
     "lag": lag.measure,
     "datapath": datapath.measure,
     "startup": startup.measure,
+    "policy": policy.measure,
 }
 ON_REQUEST: Final[dict[str, Line]] = {"soak": soak.measure}
 """Lines that only run when they are named."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from policy.cookies import Cookies
 from policy.drafting import Draft, LearnedRule, LearnedSection, Profile, draft
 from policy.index import IdentityIndex
+from policy.ports import PortName
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -191,7 +192,13 @@ class Compiler:
                 LearnedRule(number=next(self._numbers), rule=rule) for rule in section.rules
             )
             yield LearnedSection(
-                number=next(self._numbers), policy=policy, section=section, rules=rules
+                number=next(self._numbers),
+                policy=policy,
+                section=section,
+                rules=rules,
+                has_names=any(
+                    isinstance(p, PortName) for rule in section.rules for p in rule.ports
+                ),
             )
 
     def _select(self, sections: Sequence[LearnedSection]) -> None:

@@ -82,12 +82,9 @@ class LearnedSection:
     policy: Policy
     section: Section
     rules: tuple[LearnedRule, ...]
+    has_names: bool
+    """Whether a rule names a port."""
     mask: int = 0
-
-    @property
-    def has_names(self) -> bool:
-        """Whether a rule names a port."""
-        return any(isinstance(each, PortName) for rule in self.rules for each in rule.rule.ports)
 
 
 @dataclass(slots=True)
