@@ -104,56 +104,53 @@ def flood(lab: Lab) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def small_rings(lab: Lab, node_name: str, tmp_path: Path) -> Iterator[RunningServer]:
+def server(
+    lab: Lab, node_name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[RunningServer]:
+    """Reports every packet; the test's parameter says what it has little of."""
     with running_server(
         tmp_path,
         "--node-name", node_name, "--state", lab.state, "--netns", lab.node_netns(node_name),
-        "--per-packet", "--ring-bytes", "4096",
-    ) as server:  # fmt: skip
-        yield server
+        "--per-packet", *request.param,
+    ) as running:  # fmt: skip
+        yield running
 
 
+@pytest.mark.parametrize("server", [["--ring-bytes", "4096"]], indirect=True, ids=["rings"])
 async def test_what_found_no_room_in_the_rings_is_counted(
-    lab: Lab, small_rings: RunningServer, request: pytest.FixtureRequest
+    lab: Lab, server: RunningServer, request: pytest.FixtureRequest
 ) -> None:
     counters = request.getfixturevalue("counters")
     # what earlier tests of this node produced is told already, or is the first row of this table
-    before = await everything(small_rings)
+    before = await everything(server)
     offset = produced(counters) - before.flows - before.ring
-    small_rings.process.send_signal(signal.SIGSTOP)
+    server.process.send_signal(signal.SIGSTOP)
     try:
         flooded = await asyncio.to_thread(flood, lab)
     finally:
-        small_rings.process.send_signal(signal.SIGCONT)
+        server.process.send_signal(signal.SIGCONT)
     assert "0% packet loss" in flooded.stdout, flooded.stdout + flooded.stderr
-    told = await settled(small_rings, counters, offset=offset)
+    told = await settled(server, counters, offset=offset)
     assert told.flows + told.ring - before.flows - before.ring >= 2 * TRIPS
     assert told.ring - before.ring > TRIPS
     assert told.overtaken == 0
-    assert small_rings.seen_flows() == told.flows
-    shown = small_rings.hubble("observe", "--all").stdout
+    assert server.seen_flows() == told.flows
+    shown = server.hubble("observe", "--all").stdout
     assert "EVENTS LOST: PERF_EVENT_RING_BUFFER" in shown
 
 
-@pytest.fixture
-def small_table(lab: Lab, node_name: str, tmp_path: Path) -> Iterator[RunningServer]:
-    with running_server(
-        tmp_path,
-        "--node-name", node_name, "--state", lab.state, "--netns", lab.node_netns(node_name),
-        "--per-packet", "--event-buffer-capacity", "1023",
-    ) as server:  # fmt: skip
-        yield server
-
-
+@pytest.mark.parametrize(
+    "server", [["--event-buffer-capacity", "1023"]], indirect=True, ids=["table"]
+)
 async def test_a_reader_that_stands_still_is_told_what_it_missed(
-    lab: Lab, small_table: RunningServer
+    lab: Lab, server: RunningServer
 ) -> None:
     def resident_bytes() -> int:
-        pages = Path(f"/proc/{small_table.process.pid}/statm").read_text().split()[1]
+        pages = Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGESIZE")
 
     request = GetFlowsRequest(follow=True, number=2**32)
-    channel = Channel(f"unix://{small_table.socket}")
+    channel = Channel(f"unix://{server.socket}")
     told = Told()
     async with channel.server_stream("/observer.Observer/GetFlows", request) as call:
         batches: AsyncIterator[list[bytes]] = call.batches()
@@ -165,12 +162,12 @@ async def test_a_reader_that_stands_still_is_told_what_it_missed(
                 await asyncio.to_thread(flood, lab)
             assert resident_bytes() - before_bytes < 8 * MiB
             # others are served meanwhile
-            last = json.loads(small_table.hubble("observe", "--last", "1", "-o", "json").stdout)
+            last = json.loads(server.hubble("observe", "--last", "1", "-o", "json").stdout)
             assert last["flow"]["IP"]["source"]
             async for batch in batches:
                 for message in batch:
                     told.take(GetFlowsResponse.FromString(message))
-                if told.flows + told.overtaken == small_table.seen_flows():
+                if told.flows + told.overtaken == server.seen_flows():
                     break
     await channel.close()
     assert told.overtaken > 2 * TRIPS
