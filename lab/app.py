@@ -175,7 +175,12 @@ def _serve(options: argparse.Namespace) -> int:
 def _up_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("file", nargs="?", metavar="FILE", help="YAML file of Kubernetes objects")
-    source.add_argument("--scenario", default="empire", help="one that comes with Leavitt (empire)")
+    source.add_argument(
+        "--scenario",
+        default="empire",
+        metavar="NAME",
+        help="one that comes with Leavitt: empire, galaxy (empire)",
+    )
     parser.add_argument(
         "--plain", action="store_true", help="route without a datapath: no server needed, no policy"
     )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lab.topology import Node, Pod, Topology
 
 SCENARIOS = Path(__file__).with_name("scenarios")
+NODE_LINE = "\nkind: Node\n"
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -169,7 +170,9 @@ def scenario(name: str) -> Path:
     """Give the file of a scenario that comes with the lab. LabError naming those there are."""
     path = SCENARIOS / f"{name}.yaml"
     if not path.is_file():
-        names = sorted(each.stem for each in SCENARIOS.glob("*.yaml"))
+        # The other files are for a lab that is up.
+        with_nodes = (each for each in SCENARIOS.glob("*.yaml") if NODE_LINE in each.read_text())
+        names = sorted(each.stem for each in with_nodes)
         raise LabError(f"no scenario {name!r}; there are {', '.join(names)}")
     return path
 

@@ -172,7 +172,7 @@ def test_exec_says_what_is_wrong(
         ),
         pytest.param(
             ["up", "--run", "nosuch", "--scenario", "rebels"],
-            "no scenario 'rebels'; there are ",
+            "no scenario 'rebels'; there are empire, galaxy",
             id="no-scenario",
         ),
         pytest.param(
