@@ -9,7 +9,9 @@ from api.proto.observer.observer_pb2 import ServerStatusRequest, ServerStatusRes
 from cli.connection import ServerOptions, connected, rpc_text, warn_if_older
 from cli.errors import CliError
 from cli.flags.arguments import Arguments
-from cli.printers.statustext import HEALTHY, status_text
+from cli.nodestatus import node_status
+from cli.printers.nodetext import node_table
+from cli.printers.statustext import HEALTHY, is_json, json_line, status_text
 from cli.surroundings import Surroundings
 
 _CHECK = "/grpc.health.v1.Health/Check"
@@ -21,10 +23,15 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
     """Print the state of a server; raises CliError, also if it is not well."""
     arguments.read()
     server = ServerOptions.from_arguments(arguments)
-    asyncio.run(_status(server, arguments.text("output"), surroundings))
+    status = _status(
+        server, arguments.text("output"), surroundings, verbose=arguments.on("verbose")
+    )
+    asyncio.run(status)
 
 
-async def _status(server: ServerOptions, output: str, surroundings: Surroundings) -> None:
+async def _status(
+    server: ServerOptions, output: str, surroundings: Surroundings, *, verbose: bool
+) -> None:
     timeout_s = server.request_timeout_s
     async with connected(server, surroundings.warn) as channel:
         health = await _health(channel, timeout_s)
@@ -41,6 +48,24 @@ async def _status(server: ServerOptions, output: str, surroundings: Surroundings
             raise CliError(f"failed to get hubble server status: {rpc_text(error)}") from None
         warn_if_older(reply.initial_metadata, surroundings.warn)
         surroundings.out.write(status_text(output, reply.message))
+        if verbose:
+            await _write_nodes(channel, output, timeout_s, surroundings)
+
+
+async def _write_nodes(
+    channel: Channel, output: str, timeout_s: float, surroundings: Surroundings
+) -> None:
+    """Write what a relay knows of its nodes below the rest: in JSON as a line of its own."""
+    try:
+        nodes = await node_status(channel, timeout_s=timeout_s)
+    except RpcError as error:
+        raise CliError(f"failed to get status of nodes: {rpc_text(error)}") from None
+    if nodes is None:
+        surroundings.warn("hint: this server tells no more of nodes; the relay of Leavitt does\n")
+    elif is_json(output):
+        surroundings.out.write(json_line(nodes))
+    else:
+        surroundings.out.write("\n" + node_table(nodes, surroundings.now_ns()))
 
 
 async def _health(channel: Channel, timeout_s: float) -> str:

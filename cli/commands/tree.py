@@ -32,7 +32,11 @@ def _events() -> tuple[FlagSet, ...]:
 
 def _status() -> tuple[FlagSet, ...]:
     formats = "compact, dict, json or table"
-    return (_output("compact", formats, ("compact", "dict", "json", "table")), SERVER, GLOBAL)
+    output = _output("compact", formats, ("compact", "dict", "json", "table"))
+    other = FlagSet(
+        title="Other", flags=(switch("verbose", "Show what a relay knows of each node", short="v"),)
+    )
+    return (output, SERVER, other, GLOBAL)
 
 
 def _list() -> tuple[FlagSet, ...]:

@@ -5,31 +5,36 @@ from collections.abc import Sequence
 
 from google.protobuf.message import Message
 
+from api.proto.leavitt.relay_pb2 import NodeStatusResponse
 from api.proto.observer.observer_pb2 import GetNamespacesResponse, GetNodesResponse, Node
-from api.proto.relay import relay_pb2
 from cli.errors import CliError
 from cli.flags.values import duration_text
 from cli.printers.color import palette
 from cli.printers.grid import grid
+from cli.printers.nodetext import MISSING, STATES, STATUS_HEADS, status_cells
 from cli.wirejson.writer import Writers
 
 _SECOND_NS = 1_000_000_000
-_STATES = {
-    relay_pb2.NODE_CONNECTED: "Connected",
-    relay_pb2.NODE_UNAVAILABLE: "Unavailable",
-    relay_pb2.NODE_GONE: "Gone",
-    relay_pb2.NODE_ERROR: "Error",
-}
-_MISSING = "N/A"
 
 
-def nodes_text(output: str, response: GetNodesResponse) -> str:
-    """Write nodes as table, wide or json, sorted by name; raises CliError for other formats."""
+def nodes_text(
+    output: str, response: GetNodesResponse, known: NodeStatusResponse | None, now_ns: int
+) -> str:
+    """Write nodes as table, wide or json, sorted by name; raises CliError for other formats.
+
+    What our relay knows of them makes a wide table wider.
+    """
     if output == "json":
         return _indented(response)
     heads = ["NAME", "STATUS", "AGE", "FLOWS/S", "CURRENT/MAX-FLOWS", "VERSION", "ADDRESS", "TLS"]
     nodes = sorted(response.nodes, key=lambda node: node.name)
-    return _table(output, [heads, *map(_node, nodes)], narrow=5)
+    rows = [heads, *map(_node, nodes)]
+    if known is not None:
+        by_name = {each.name: each for each in known.nodes}
+        rows[0] += STATUS_HEADS
+        for row, node in zip(rows[1:], nodes, strict=True):
+            row += status_cells(by_name.get(node.name), now_ns)
+    return _table(output, rows, narrow=5)
 
 
 def namespaces_text(output: str, response: GetNamespacesResponse) -> str:
@@ -46,13 +51,13 @@ def _node(node: Node) -> list[str]:
     limit = node.max_flows
     return [
         node.name,
-        _STATES.get(node.state, "Unknown"),
-        duration_text(age) if node.uptime_ns else _MISSING,
-        f"{node.seen_flows / seconds:.2f}" if seconds else _MISSING,
-        f"{node.num_flows}/{limit} ({node.num_flows / limit:7.2%})" if limit else _MISSING,
-        node.version or _MISSING,
-        node.address or _MISSING,
-        ("Enabled" if node.tls.enabled else "Disabled") if node.HasField("tls") else _MISSING,
+        STATES.get(node.state, "Unknown"),
+        duration_text(age) if node.uptime_ns else MISSING,
+        f"{node.seen_flows / seconds:.2f}" if seconds else MISSING,
+        f"{node.num_flows}/{limit} ({node.num_flows / limit:7.2%})" if limit else MISSING,
+        node.version or MISSING,
+        node.address or MISSING,
+        ("Enabled" if node.tls.enabled else "Disabled") if node.HasField("tls") else MISSING,
     ]
 
 

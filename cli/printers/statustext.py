@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from google.protobuf.message import Message
+
 from api.proto.observer.observer_pb2 import ServerStatusResponse
 from cli.errors import CliError
 from cli.flags.values import duration_text
@@ -89,16 +91,22 @@ def _table(status: ServerStatusResponse) -> str:
     return grid([heads, list(pairs.values())])
 
 
-def _json(status: ServerStatusResponse) -> str:
-    return Writers().of(ServerStatusResponse.DESCRIPTOR)(status.SerializeToString()) + "\n"
+def is_json(output: str) -> bool:
+    """Tell whether the format of that name is JSON."""
+    return _FORMATS.get(output) is json_line
+
+
+def json_line(message: Message) -> str:
+    """Write a message as JSON, on one line."""
+    return Writers().of(message.DESCRIPTOR)(message.SerializeToString()) + "\n"
 
 
 _FORMATS: dict[str, Callable[[ServerStatusResponse], str]] = {
     "compact": _compact,
     "dict": _dict,
-    "json": _json,
-    "jsonpb": _json,
-    "JSON": _json,
+    "json": json_line,
+    "jsonpb": json_line,
+    "JSON": json_line,
     "table": _table,
     "tab": _table,
 }

@@ -12,10 +12,12 @@ from api.lane.call import Call
 from api.lane.metadata import Metadata
 from api.lane.server import Server
 from api.lane.service import service_methods
-from api.lane.status import RpcError
+from api.lane.status import Code, RpcError
 from api.lane.wire import Framed, frame
 from api.proto.health import health_pb2
 from api.proto.health.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from api.proto.leavitt import relay_pb2
+from api.proto.leavitt.relay_pb2 import NodeStatusRequest, NodeStatusResponse
 from api.proto.observer import observer_pb2
 from api.proto.observer.observer_pb2 import (
     GetAgentEventsRequest,
@@ -107,6 +109,14 @@ class Hubble:
     server: Server | None = None
     asked_health: list[str] = field(default_factory=list)
     address: str = ""
+    known: NodeStatusResponse | None = None
+    """Of nodes, by our relay; None from a server that is none."""
+
+    async def node_status(self, _: Call, __: NodeStatusRequest) -> NodeStatusResponse:
+        """Send what is known of nodes."""
+        if self.known is None:
+            raise RpcError(Code.UNIMPLEMENTED, "unknown service leavitt.Relay")
+        return self.known
 
     async def get_flows(self, call: Call, request: GetFlowsRequest) -> AsyncIterator[Framed]:
         """Send the messages, then the error if there is one."""
@@ -163,7 +173,9 @@ async def hubble() -> AsyncIterator[Hubble]:
     observer = service_methods(observer_pb2.DESCRIPTOR.services_by_name["Observer"], hubble)
     health = service_methods(health_pb2.DESCRIPTOR.services_by_name["Health"], hubble)
     version: Metadata = (("hubble-server-version", "1.19.4"),)
-    server = Server({**observer, **health}, initial_metadata=version)
+    relay = service_methods(relay_pb2.DESCRIPTOR.services_by_name["Relay"], hubble)
+    methods = {**observer, **health, **relay}
+    server = Server(methods, initial_metadata=version)
     hubble.server = server
     hubble.address = await server.listen("127.0.0.1:0")
     try:

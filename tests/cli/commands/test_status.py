@@ -9,6 +9,7 @@ import pytest
 from google.protobuf import json_format
 
 from api.proto.health.health_pb2 import HealthCheckResponse
+from api.proto.leavitt.relay_pb2 import NodeStatusResponse
 from api.proto.observer.observer_pb2 import (
     GetNamespacesResponse,
     GetNodesResponse,
@@ -194,6 +195,67 @@ async def test_namespaces(words: list[str], text: str, hubble: Hubble, screen: S
     )
     assert await hubble_line(screen, hubble, "list", "namespaces", *words) == 0
     assert screen.out == text
+
+
+KNOWN = {
+    "nodes": [
+        {
+            "name": "b", "state": "NODE_CONNECTED", "connected_since": "2026-03-04T04:06:07.5Z",
+            "last_message": "2026-03-04T05:06:07.3Z", "lag": "0.012345s", "flows_received": 7447,
+            "lost_events": 1200, "reconnects": 1, "last_error": "read:\n\x1b[31mreset",
+            "last_error_time": "2026-03-04T05:01:07Z",
+        },
+        {"name": "a", "state": "NODE_UNAVAILABLE"},
+    ]
+}  # fmt: skip
+
+
+WIDE = """\
+NAME   STATUS        AGE      FLOWS/S   CURRENT/MAX-FLOWS     VERSION   ADDRESS         TLS        \
+LAG    LAST-MESSAGE   RECEIVED   LOST    RECONNECTS   LAST-ERROR
+a      Unavailable   N/A      N/A       N/A                   N/A       N/A             Disabled   \
+N/A    N/A            0          0       0            -
+b      Connected     1h2m3s   2.00      1000/4095 ( 24.42%)   1.19.4    10.0.0.1:4244   Enabled    \
+12ms   0s ago         7,447      1,200   1            read: ^[[31mreset (5m0s ago)
+c      Unknown       N/A      N/A       N/A                   N/A       N/A             N/A        \
+N/A    N/A            N/A        N/A     N/A          N/A
+"""
+VERBOSE = """\
+
+NAME   STATUS        CONNECTED-FOR   LAG    LAST-MESSAGE   RECEIVED   LOST    RECONNECTS   \
+LAST-ERROR
+a      Unavailable   N/A             N/A    N/A            0          0       0            \
+-
+b      Connected     59m59s          12ms   0s ago         7,447      1,200   1            \
+read: ^[[31mreset (5m0s ago)
+"""
+
+
+async def test_wide_nodes_of_our_relay_tell_more(hubble: Hubble, screen: Screen) -> None:
+    hubble.nodes = json_format.ParseDict(NODES, GetNodesResponse())
+    hubble.known = json_format.ParseDict(KNOWN, NodeStatusResponse())
+    assert await hubble_line(screen, hubble, "list", "nodes", "-o", "wide") == 0
+    assert screen.out == WIDE
+
+
+async def test_verbose_status(hubble: Hubble, screen: Screen) -> None:
+    hubble.status = _status(NODE)
+    hubble.known = json_format.ParseDict(KNOWN, NodeStatusResponse())
+    assert await hubble_line(screen, hubble, "status", "-v") == 0
+    assert screen.out.endswith(f"Flows/s: 22.86\n{VERBOSE}")
+
+
+async def test_verbose_status_in_json_is_a_second_line(hubble: Hubble, screen: Screen) -> None:
+    hubble.known = json_format.ParseDict({"nodes": [{"name": "a"}]}, NodeStatusResponse())
+    assert await hubble_line(screen, hubble, "status", "--verbose", "-o", "json") == 0
+    assert screen.out == '{}\n{"nodes":[{"name":"a"}]}\n'
+
+
+async def test_verbose_status_of_other_servers_says_so(hubble: Hubble, screen: Screen) -> None:
+    hubble.status = _status(NODE)
+    assert await hubble_line(screen, hubble, "status", "-v") == 0
+    assert screen.out.endswith("Flows/s: 22.86\n")
+    assert screen.err == "hint: this server tells no more of nodes; the relay of Leavitt does\n"
 
 
 async def test_unknown_format_of_a_list(hubble: Hubble, screen: Screen) -> None:
