@@ -143,6 +143,7 @@ async def _view(lab: Lab, port: int, tls: TlsFiles | None) -> None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(viewer.wait(), LOOK_S)
         if viewer.returncode not in VIEWER_STOPPED:
+            lab.check_processes()  # a server or relay that died is the better reason
             raise ProcessError(f"hubble observe ended with status {viewer.returncode}")
     finally:
         await _end_viewer(viewer)
