@@ -1,9 +1,11 @@
 """Pictures of real interfaces, and notices of their changes."""
 
 import asyncio
+import errno
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -123,3 +125,47 @@ def test_cut_messages_are_read_as_far_as_they_go(length: int) -> None:
     assert attributes(whole.body, 0) == {3: b"lo\0\0"}
     assert attributes(whole.body[:7], 0) == {}
     assert attributes(b"\0\0\0\0", 0) == {}
+
+
+@pytest.mark.kernel
+async def test_only_who_is_deleted_becomes_another(
+    node: WiredNode, interfaces: NodeInterfaces
+) -> None:
+    node.add_pod("a", "10.9.0.1")
+    node.add_pod("b", "10.9.0.2")
+    ip("link", "add", "br0", "type", "bridge", netns=node.name)
+
+    async def incarnations() -> dict[str, int]:
+        await asyncio.wait_for(interfaces.changed(), 20)
+        return {each.name: each.incarnation for each in (await interfaces.read()).links.values()}
+
+    before = await incarnations()
+    # a port that leaves its bridge is told as a deletion, too
+    ip("link", "set", "lxc-b", "master", "br0", netns=node.name)
+    ip("link", "set", "lxc-b", "nomaster", netns=node.name)
+    index = str((await interfaces.read()).routes[ip_address("10.9.0.1")])
+    ip("link", "del", "lxc-a", netns=node.name)
+    ip("link", "add", "lxc-a", "index", index, "type", "bridge", netns=node.name)
+    after = await incarnations()
+    assert after["lxc-a"] != before["lxc-a"]
+    assert {**after, "lxc-a": 0} == {**before, "lxc-a": 0}
+
+
+@pytest.mark.kernel
+async def test_where_notices_were_lost_every_device_may_be_another(
+    node: WiredNode, interfaces: NodeInterfaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.add_pod("a", "10.9.0.1")
+    before = await interfaces.read()
+    waiting = iter([OSError(errno.ENOBUFS, "No buffer space available"), BlockingIOError()])
+
+    def recv(_: int) -> bytes:
+        raise next(waiting)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(interfaces, "_notices", SimpleNamespace(recv=recv))
+        assert interfaces._drain()
+    after = await interfaces.read()
+    assert before.links.keys() == after.links.keys()
+    for index, link in after.links.items():
+        assert link.incarnation != before.links[index].incarnation
