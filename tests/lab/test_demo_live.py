@@ -1,4 +1,4 @@
-"""The whole demo as a user sees it: server, policy, traffic and viewer."""
+"""The whole demo as a user sees it: three servers, a relay, policy, traffic and viewer."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_shows_what_is_allowed_and_what_is_denied_and_ends_on_ctrl_c() -> None:
     assert str(RUN.own_bpffs) not in Path("/proc/self/mounts").read_text()
 
 
-def test_starts_again_after_it_was_killed_and_ends_by_itself() -> None:
+def test_starts_again_after_it_was_killed_with_tls_and_ends_by_itself() -> None:
     with demo() as process:
         read_until(process, lambda line: "FORWARDED" in line)
         process.send_signal(signal.SIGKILL)
@@ -97,7 +97,7 @@ def test_starts_again_after_it_was_killed_and_ends_by_itself() -> None:
     }
 
     again = subprocess.run(
-        [*DEMO, "--duration", "5"], capture_output=True, text=True, timeout=60, check=False
+        [*DEMO, "--tls", "--duration", "5"], capture_output=True, text=True, timeout=60, check=False
     )
 
     assert again.returncode == 0, again.stderr

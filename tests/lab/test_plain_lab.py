@@ -23,6 +23,18 @@ def test_pods_reach_each_other_across_nodes(plain_lab: Lab, address: str) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_node_that_is_cut_off_comes_back(plain_lab: Lab) -> None:
+    switch = plain_lab.topology.uplink_netns
+    words = ["ping", "-c1", "-W1", "10.244.1.10"]
+
+    run_ip(["link set port1 down"], netns=switch)
+    cut_off = plain_lab.execute("visitor", words)
+    run_ip(["link set port1 up"], netns=switch)
+
+    assert cut_off.returncode == 1
+    assert any(plain_lab.execute("visitor", words).returncode == 0 for _ in range(10))
+
+
 @pytest.mark.parametrize("address", ["172.30.0.2", "fd00:172:30::2"])
 def test_pods_reach_their_node(plain_lab: Lab, address: str) -> None:
     done = plain_lab.execute("visitor", ["ping", "-c1", "-W2", address])
