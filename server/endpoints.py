@@ -27,8 +27,10 @@ from server.view import Viewer
 if TYPE_CHECKING:
     from observer.addresses import AddressBook
     from server.cluster.state import ClusterState
+    from server.enforcement import Enforcement
     from server.maps import EndpointMaps
     from server.observed import ObservedInterfaces
+    from server.view import NodeView
 
 SETTLE_S = 0.01
 """An interface comes with a dozen notices: wait for the rest of them."""
@@ -119,11 +121,19 @@ class EndpointManager:
             policies = self._state.policies()
         for about, reason in view.conflicts.items():
             self.problems.meet(about, reason)
-        enforcement = await self._policies.enforce(policies, view, pace)
+        is_settled = False
+        while not is_settled:
+            enforcement = await self._policies.enforce(policies, view, pace)
+            await self._write(picture, view, enforcement, pace)
+            is_settled = enforcement.is_settled
+        self.problems.end_round()
+
+    async def _write(
+        self, picture: Interfaces, view: NodeView, enforcement: Enforcement, pace: Pace
+    ) -> None:
+        """Write a view and what is enforced in it."""
         for about, reason in enforcement.problems.items():
             self.problems.meet(about, reason)
-        if not enforcement.is_settled:
-            self._due.set()
         names = {link.index: link.name for link in picture.links.values()}
         await self._book.put(view, enforcement, names, pace)
         if self._maps is not None:
@@ -133,7 +143,6 @@ class EndpointManager:
         if self._observed is not None:
             await self._observed.write(picture, self.problems, pace)
         await self._book.drop(view, enforcement, names, pace)
-        self.problems.end_round()
 
     def _tell_policies(self) -> None:
         """Tell how policies changed, where they are enforced."""

@@ -99,23 +99,26 @@ class PolicyBook:
     ) -> Enforcement:
         """Compile the policies for the view's local pods.
 
-        The same policies and the same view give the same object, once it is settled.
+        Ask again, and write each answer, until one is settled: a change of networks takes steps, so
+        that at no moment an address is taken for one of another network. The same policies and the
+        same view then give the same object.
         """
         if self._last is not None and self._last[0] is view and self._last[1] == policies:
             last = self._last[2]
             if last.is_settled:
                 return last
-        self._learn(policies)
-        networks = _number(named_networks(policies))
+        in_force, outside = self._next_step(policies)
+        self._learn(in_force)
+        networks = _number(outside)
         subjects = {
             **RESERVED_SUBJECTS,
             **{identity: network_subject(network) for network, identity in networks.items()},
             **view.subjects,
         }
-        # Who is just gone is known for one round more: an address that has another identity now
+        # Who is just gone is known for one step more: an address that has another identity now
         # must find the entries of both until the map of addresses is written.
         before, self._subjects = self._subjects, subjects
-        for _ in self.compiler.learn(policies, before | subjects):
+        for _ in self.compiler.learn(in_force, before | subjects):
             await pace.step()
         problems: dict[str, str] = {}
         found = {}
@@ -131,10 +134,30 @@ class PolicyBook:
                 identity: network_labels(network) for network, identity in networks.items()
             },
             problems=problems,
-            is_settled=before.keys() <= subjects.keys(),
+            is_settled=(
+                in_force == policies
+                and outside == named_networks(policies)
+                and before.keys() <= subjects.keys()
+            ),
         )
-        self._last = view, policies, enforcement
+        self._last = view, in_force, enforcement
         return enforcement
+
+    def _next_step(
+        self, policies: tuple[Policy, ...]
+    ) -> tuple[tuple[Policy, ...], frozenset[Network]]:
+        """Say which policies are in force next, and which networks are told apart.
+
+        First the networks of the new policies get their identities, under the old policies, to
+        whom they say nothing new. Then the policies change, at last the old networks go.
+        """
+        wanted = named_networks(policies)
+        if self._last is None:
+            return policies, wanted
+        in_force, known = self._last[1], frozenset(self._last[2].networks)
+        if in_force == policies:
+            return policies, wanted
+        return (policies, known) if wanted <= known else (in_force, known | wanted)
 
     def _compile(self, pod: LocalPod, problems: dict[str, str]) -> EndpointPolicy:
         profile = profile_of(pod)

@@ -1,8 +1,8 @@
 """Writes what a view of the node says into the datapath: endpoints, policies, identities, links.
 
 In: `NodeView` and the endpoints that could be placed. Out: calls of the datapath for what differs.
-A pod's policy and endpoint are there before its address is known by its identity, and its interface
-is attached last; removals go the other way round. What an earlier process left is taken over.
+The policies of all pods come first, then the pods, then the identities of addresses, and interfaces
+are attached last; removals go the other way round. What an earlier process left is taken over.
 """
 
 from __future__ import annotations
@@ -97,6 +97,13 @@ class MapWriter:
         self._networks: Mirror[IPv4Network | IPv6Network, int] = Mirror(
             "network", put=self._put_networks, drop=self._drop_network, problems=problems
         )
+        self._placed: Mapping[int, PlacedEndpoint] = {}
+        self._policies: Mirror[int, tuple[PolicyEntry, ...]] = Mirror(
+            "policy of endpoint",
+            put=one_by_one(lambda i, _: self._put_policy(i, self._placed[i])),
+            drop=lambda _: None,  # goes with its endpoint
+            problems=problems,
+        )
         self._endpoints: Mirror[int, PlacedEndpoint | None] = Mirror(
             "endpoint",
             put=one_by_one(self._put_endpoint),
@@ -124,7 +131,8 @@ class MapWriter:
         self._events.see(view)
         await self._links.drop_rest(_links_of(placed), pace)
         # the new ones first: an address or an interface may pass from an old one to them
-        await self._endpoints.put_all(placed, pace)
+        ready = await self._write_policies(placed, pace)
+        await self._endpoints.put_all(ready, pace)
         await self._endpoints.drop_rest(placed, pace)
         wide = {each: i for each, i in networks.items() if each.prefixlen < each.max_prefixlen}
         single = {_address(each): i for each, i in networks.items() if each not in wide}
@@ -135,6 +143,19 @@ class MapWriter:
         await self._networks.drop_rest(wide, pace)
         written = {i: each for i, each in placed.items() if self._endpoints.holds(i, each)}
         await self._links.put_all(_links_of(written), pace)
+
+    async def _write_policies(
+        self, placed: Mapping[int, PlacedEndpoint], pace: Pace
+    ) -> Mapping[int, PlacedEndpoint]:
+        """Write the entries of all; returns the endpoints that have theirs.
+
+        Of all, before any endpoint or address changes: the identity that one of them is about to
+        get must be known to the others. Who cannot have his entries stays as he was.
+        """
+        self._placed = placed
+        wanted = {endpoint_id: each.policy for endpoint_id, each in placed.items()}
+        await self._policies.put_all(wanted, pace)
+        return {i: each for i, each in placed.items() if self._policies.holds(i, each.policy)}
 
     async def take_over(self) -> Left:
         """Learn which identities an earlier process left: who is gone by now must not keep his.
@@ -156,14 +177,12 @@ class MapWriter:
         self._networks.held = networks
         self._is_taken_over = True
 
-    def _put_endpoint(self, endpoint_id: int, new: PlacedEndpoint | None) -> None:
-        """Write an endpoint so that nothing is denied, nor let pass, that neither state does.
+    def _put_policy(self, endpoint_id: int, new: PlacedEndpoint) -> None:
+        """Write the entries of an endpoint, before the endpoint itself.
 
         A direction that is no longer enforced is opened before its entries go; one that becomes
         enforced has its entries first.
         """
-        if new is None:
-            return
         old = self._endpoints.held.get(endpoint_id)
         if old is not None:
             opened = replace(
@@ -173,14 +192,18 @@ class MapWriter:
             )
             if opened != old.entry:
                 self._maps.upsert_endpoint(opened)
-        if old is None or old.policy != new.policy or not self._endpoints.holds(endpoint_id, old):
-            self._maps.replace_policy(endpoint_id, new.policy)
+        self._maps.replace_policy(endpoint_id, new.policy)
+
+    def _put_endpoint(self, endpoint_id: int, new: PlacedEndpoint | None) -> None:
+        if new is None:
+            return
         self._maps.upsert_endpoint(new.entry)
         if endpoint_id not in self._endpoints.held:
             self._events.endpoint_created(endpoint_id)
 
     def _drop_endpoint(self, endpoint_id: int) -> None:
         self._maps.remove_endpoint(endpoint_id)
+        self._policies.held.pop(endpoint_id, None)
         self._events.endpoint_deleted(endpoint_id)
 
     def _put_identities(self, entries: Mapping[bytes, int]) -> None:
