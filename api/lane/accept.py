@@ -12,6 +12,7 @@ import errno
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+from api.lane.alert import HandshakeRefusedError, send_alert
 from api.lane.guard import Refusal
 from api.lane.tls import context_of
 
@@ -105,16 +106,13 @@ class Acceptor:
 
     async def _connect(self, client: socket.socket, connection: ServerConnection) -> None:
         """Hand the socket to its connection, after the handshake."""
-        limits = self._server.limits
         self._new.discard(client)
         try:
             client.setblocking(False)
-            await self._loop.connect_accepted_socket(
-                lambda: connection,
-                client,
-                ssl=None if self._tls is None else context_of(self._tls),
-                ssl_handshake_timeout=None if self._tls is None else limits.handshake_s,
-            )
+            if self._tls is None:
+                await self._loop.connect_accepted_socket(lambda: connection, client)
+            else:
+                await self._shake_hands(client, connection, context_of(self._tls))
         except OSError as error:
             # TLS errors are OSErrors. Who hangs up while it comes in is no news.
             self._inside.discard(connection)
@@ -123,6 +121,25 @@ class Acceptor:
         except BaseException:
             self._inside.discard(connection)
             raise
+
+    async def _shake_hands(
+        self, client: socket.socket, connection: ServerConnection, context: SSLContext
+    ) -> None:
+        """Hand the socket over by TLS; a client that is refused is told why."""
+        limits = self._server.limits
+        # The transport closes its own before the error is here.
+        with client.dup() as kept:
+            try:
+                await self._loop.connect_accepted_socket(
+                    lambda: connection,
+                    client,
+                    ssl=context,
+                    ssl_handshake_timeout=limits.handshake_s,
+                )
+            except HandshakeRefusedError as refused:
+                self._server.count_refused(Refusal.TLS_HANDSHAKE, str(refused))
+                await send_alert(kept, refused.alert, longest_s=limits.close_s)
+                self._inside.discard(connection)
 
     def _hold(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from h2 import events
 
 from api.lane.address import TcpAddress, UnixAddress
+from api.lane.alert import alert_text
 from api.lane.conn import Connection
 from api.lane.guard import ENHANCE_YOUR_CALM, NO_ERROR, Refusal
 from api.lane.status import Code, RpcError, UnprocessedError
@@ -245,7 +246,7 @@ async def _settled(connection: ClientConnection) -> ClientConnection:
 def _dial_text(address: Address, error: OSError) -> str:
     """Return why dialling failed as Go would say it."""
     if isinstance(error, ssl.SSLError):
-        return f"{_HANDSHAKE}: {error.reason or error}"
+        return f"{_HANDSHAKE}: {alert_text(error) or error.reason or error}"
     if not str(error):
         # asyncio's word for a server that hung up in the handshake.
         return f"{_HANDSHAKE}: EOF"

@@ -16,6 +16,7 @@ import select
 import socket
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from api.lane.alert import alert_text
 from api.lane.guard import Refusal
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Link(asyncio.Protocol):
             # The end of an answer may be in it. What a client is gone from is of no use.
             while not self.receive(b""):
                 pass
-        self.finish("EOF" if exc is None else str(exc) or type(exc).__name__)
+        self.finish("EOF" if exc is None else alert_text(exc) or str(exc) or type(exc).__name__)
         self._stop_timer()
         self.on_lost()
 

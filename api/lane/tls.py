@@ -16,6 +16,8 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from api.lane.alert import AlertingContext
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -81,7 +83,7 @@ class ServerTls:
         return self._cache.context()
 
     def _new(self) -> ssl.SSLContext:
-        context = _modern(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        context = _modern(AlertingContext(ssl.PROTOCOL_TLS_SERVER))
         if self._files.authorities:
             context.verify_mode = ssl.CERT_REQUIRED
         return self._files.load_into(context)

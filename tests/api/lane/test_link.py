@@ -100,8 +100,8 @@ async def test_a_lost_socket_ends_no_answer_that_is_here() -> None:
 
 async def all_gone(server: Server) -> None:
     """Wait until somebody was here and nobody is left."""
-    while not (server.counters.connections and not server.connections):
-        await asyncio.sleep(0)  # noqa: ASYNC110 - the server tells nobody
+    while not (server.counters.connections and not server.connections):  # noqa: ASYNC110 - no event
+        await asyncio.sleep(0)
 
 
 async def connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
