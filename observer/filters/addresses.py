@@ -7,21 +7,20 @@ prefix is compared bit by bit; an IPv4 prefix never matches an IPv6 flow.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from api.proto.flow.flow_pb2 import FlowFilter, IPVersion
 from observer.entities import address_bytes, address_text
 from observer.filters.condition import Condition, Cost, Mask, RefVerdicts, RowSlice, one_of
 from observer.filters.context import Context
 from observer.filters.errors import FilterError
+from observer.filters.ranges import MAPPED_PREFIX, AddressRange, AddressRanges, words_of
 from observer.table.columns import RowFlag
+from observer.table.ring import FlowTable
 
-_MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
 _PREFIX_LENGTH: Final = re.compile(r"0|[1-9][0-9]{0,2}")
 _OCTETS: Final = 4
 _MAX_OCTET: Final = 255
@@ -29,51 +28,14 @@ _V6_BITS: Final = 128
 _MAPPED_BITS: Final = 96
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddressRange:
-    """Addresses of one version that agree in some bits, as words of the address columns.
-
-    The words are the network-order bytes read in native order, as the columns hold them.
-    """
-
-    network: tuple[int, int]
-    mask: tuple[int, int]
-    v6: bool
-
-    def contains(self, words: NDArray[np.uint64], ip_version: NDArray[np.uint8]) -> Mask:
-        """Judge addresses: uint64 (n, 2) with flow.IPVersion uint8 (n,)."""
-        result = np.ones(len(words), np.bool_)
-        for word in range(2):
-            if self.mask[word]:
-                part = words[:, word] & np.uint64(self.mask[word])
-                result &= part == np.uint64(self.network[word])
-        if self.v6 and self.network[0] == 0:
-            # Near ::/0 lie the rows without an address and the IPv4 ones.
-            result &= (ip_version == IPVersion.IPv6) & ~_mapped(words)
-        return result
-
-
-def _words(packed: bytes) -> tuple[int, int]:
-    high, low = np.frombuffer(packed, np.uint64).tolist()
-    return high, low
-
-
-_MAPPED_MASK: Final = np.uint64(_words(bytes(8) + b"\xff" * 4 + bytes(4))[1])
-_MAPPED_WORD: Final = np.uint64(_words(_MAPPED_PREFIX + bytes(4))[1])
-
-
-def _mapped(words: NDArray[np.uint64]) -> Mask:
-    result: Mask = words[:, 0] == 0
-    result &= (words[:, 1] & _MAPPED_MASK) == _MAPPED_WORD
-    return result
-
-
 def _range(address: IPv4Address | IPv6Address, bits: int) -> AddressRange:
     v6 = isinstance(address, IPv6Address)
     bits += 0 if v6 else _MAPPED_BITS
     mask = ((1 << bits) - 1) << (_V6_BITS - bits)
     network = int.from_bytes(address_bytes(address)) & mask
-    return AddressRange(network=_words(network.to_bytes(16)), mask=_words(mask.to_bytes(16)), v6=v6)
+    return AddressRange(
+        network=words_of(network.to_bytes(16)), mask=words_of(mask.to_bytes(16)), v6=v6
+    )
 
 
 def parse_address(value: str) -> AddressRange | None:
@@ -156,33 +118,30 @@ def ip_addresses(flow_filter: FlowFilter, _: Context) -> Iterator[Condition]:
     sides = (("source_ip", flow_filter.source_ip), ("destination_ip", flow_filter.destination_ip))
     for column, values in sides:
         if values:
-            yield Condition(cost=Cost.WIDE, mask=_column_mask(column, parse_ranges(values)))
+            ranges = AddressRanges(parse_ranges(values))
+            yield Condition(cost=Cost.WIDE, mask=_column_mask(column, ranges))
     if flow_filter.source_ip_xlated:
-        verdicts = RefVerdicts(_in_ranges(parse_ranges(flow_filter.source_ip_xlated)))
+        verdicts = RefVerdicts(_is_in(AddressRanges(parse_ranges(flow_filter.source_ip_xlated))))
 
         def translated(rows: RowSlice) -> Mask:
             return verdicts.mask(rows.interns.addresses, rows.column("xlated_ref"))
 
-        yield Condition(cost=Cost.REFERENCE, mask=translated)
+        def judge(table: FlowTable) -> Iterator[None]:
+            return verdicts.judge(table.interns.addresses)
+
+        yield Condition(cost=Cost.REFERENCE, mask=translated, judge=judge)
 
 
-def _column_mask(column: str, ranges: list[AddressRange]) -> Callable[[RowSlice], Mask]:
-    def mask(rows: RowSlice) -> Mask:
-        words, ip_version = rows.column(column), rows.column("ip_version")
-        result = np.zeros(len(rows), np.bool_)
-        for each in ranges:
-            result |= each.contains(words, ip_version)
-        return result
-
-    return mask
+def _column_mask(column: str, ranges: AddressRanges) -> Callable[[RowSlice], Mask]:
+    return lambda rows: ranges.contain(rows.column(column), rows.column("ip_version"))
 
 
-def _in_ranges(ranges: list[AddressRange]) -> Callable[[bytes], bool]:
+def _is_in(ranges: AddressRanges) -> Callable[[bytes], bool]:
     def contains(packed: bytes) -> bool:
         words = np.frombuffer(packed, np.uint64).reshape(1, 2)
-        mapped = packed.startswith(_MAPPED_PREFIX)
+        mapped = packed.startswith(MAPPED_PREFIX)
         version = np.array([IPVersion.IPv4 if mapped else IPVersion.IPv6], np.uint8)
-        return any(bool(each.contains(words, version)[0]) for each in ranges)
+        return bool(ranges.contain(words, version)[0])
 
     return contains
 

@@ -4,7 +4,7 @@ The table's order is Hubble's: where several values are wrong, the first error i
 the one that a client sees. What comes out is sorted by cost.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from api.proto.flow.flow_pb2 import FlowFilter
@@ -24,40 +24,47 @@ from observer.filters.selection import Conditions, Selection
 
 Compiler = Callable[[FlowFilter, Context], Iterator[Condition]]
 
-COMPILERS: Final[tuple[Compiler, ...]] = (
-    events.uuids,
-    events.event_types,
-    events.verdicts,
-    events.drop_reasons,
-    events.replies,
-    addresses.encryption,
-    endpoints.identities,
-    transport.protocols,
-    addresses.ip_addresses,
-    endpoints.pods,
-    endpoints.workloads,
-    endpoints.services,
-    names.fqdns,
-    application.dns_queries,
-    endpoints.labels,
-    transport.ports,
-    application.http,
-    transport.tcp_flags,
-    names.node_names,
-    endpoints.clusters,
-    addresses.ip_versions,
-    events.trace_ids,
-    events.directions,
-    expressions.expressions,
-    events.interfaces,
-    events.ip_trace_ids,
+COMPILERS: Final[tuple[tuple[Compiler, tuple[str, ...]], ...]] = (
+    (events.uuids, ("uuid",)),
+    (events.event_types, ("event_type",)),
+    (events.verdicts, ("verdict",)),
+    (events.drop_reasons, ("drop_reason_desc",)),
+    (events.replies, ("reply",)),
+    (addresses.encryption, ("encrypted",)),
+    (endpoints.identities, ("source_identity", "destination_identity")),
+    (transport.protocols, ("protocol",)),
+    (addresses.ip_addresses, ("source_ip", "destination_ip", "source_ip_xlated")),
+    (endpoints.pods, ("source_pod", "destination_pod")),
+    (endpoints.workloads, ("source_workload", "destination_workload")),
+    (endpoints.services, ("source_service", "destination_service")),
+    (names.fqdns, ("source_fqdn", "destination_fqdn")),
+    (application.dns_queries, ("dns_query",)),
+    (endpoints.labels, ("source_label", "destination_label", "node_labels")),
+    (transport.ports, ("source_port", "destination_port")),
+    (
+        application.http,
+        ("http_status_code", "http_method", "http_path", "http_url", "http_header"),
+    ),
+    (transport.tcp_flags, ("tcp_flags",)),
+    (names.node_names, ("node_name",)),
+    (endpoints.clusters, ("source_cluster_name", "destination_cluster_name")),
+    (addresses.ip_versions, ("ip_version",)),
+    (events.trace_ids, ("trace_id",)),
+    (events.directions, ("traffic_direction",)),
+    (expressions.expressions, ("experimental",)),
+    (events.interfaces, ("interface",)),
+    (events.ip_trace_ids, ("ip_trace_id",)),
 )
-
+"""And the fields that each compiles."""
 
 MAX_FILTERS: Final = 128
 """In a request: each costs a look at every row."""
 MAX_EXPRESSIONS: Final = 16
 """In a request: each may run on every row."""
+MAX_VALUES: Final = 1_024
+"""In all fields of a request: to read one takes up to 7 µs, each may cost a look at every row."""
+MAX_BYTES: Final = 16_384
+"""Of all filters of a request: a single selector may hold thousands of words."""
 
 
 def compile_filters(
@@ -77,8 +84,9 @@ def compile_filters(
     check_counts(allow, deny)
     context = Context(node_name=node_name, node_labels=node_labels, flows=flows)
     return Selection(
-        allow=tuple(_compile(each, context) for each in allow),
-        deny=tuple(_compile(each, context) for each in deny),
+        value_count=sum(_value_count(each) for each in (*allow, *deny)),
+        allow=tuple(compile_conditions(each, context) for each in allow),
+        deny=tuple(compile_conditions(each, context) for each in deny),
     )
 
 
@@ -86,20 +94,42 @@ def check_counts(allow: Sequence[FlowFilter], deny: Sequence[FlowFilter]) -> Non
     """Refuse what would make each step of a query long.
 
     Raises:
-        CostlyFilterError: there are more than 128 filters, or more than 16 expressions in them.
+        CostlyFilterError: there are more than 128 filters, or more than 16 expressions or 1,024
+            values in them, or they are larger than 16 KiB.
     """
     filter_count = len(allow) + len(deny)
     if filter_count > MAX_FILTERS:
         raise CostlyFilterError(f"too many filters: {filter_count}, at most {MAX_FILTERS}")
-    expression_count = sum(
-        len(each.experimental.cel_expression) for filters in (allow, deny) for each in filters
-    )
+    both = (*allow, *deny)
+    size_bytes = sum(each.ByteSize() for each in both)
+    if size_bytes > MAX_BYTES:
+        raise CostlyFilterError(f"filters too large: {size_bytes} bytes, at most {MAX_BYTES}")
+    value_count = sum(_value_count(each) for each in both)
+    if value_count > MAX_VALUES:
+        raise CostlyFilterError(f"too many values in filters: {value_count}, at most {MAX_VALUES}")
+    expression_count = sum(len(each.experimental.cel_expression) for each in both)
     if expression_count > MAX_EXPRESSIONS:
         raise CostlyFilterError(
             f"too many CEL expressions: {expression_count}, at most {MAX_EXPRESSIONS}"
         )
 
 
-def _compile(flow_filter: FlowFilter, context: Context) -> Conditions:
-    conditions = [each for compiler in COMPILERS for each in compiler(flow_filter, context)]
+def _value_count(flow_filter: FlowFilter) -> int:
+    fields = flow_filter.ListFields()
+    return sum(len(values) if field.is_repeated else 1 for field, values in fields)
+
+
+def compile_conditions(
+    flow_filter: FlowFilter, context: Context, instead: Mapping[Compiler, Compiler] | None = None
+) -> Conditions:
+    """Compile one filter; `instead` names compilers for tables that have other columns.
+
+    Raises:
+        FilterError: a value is not understood.
+    """
+    given = {field.name for field, _ in flow_filter.ListFields()}
+    chosen = (compiler for compiler, fields in COMPILERS if not given.isdisjoint(fields))
+    if instead is not None:
+        chosen = (instead.get(compiler, compiler) for compiler in chosen)
+    conditions = [each for compiler in chosen for each in compiler(flow_filter, context)]
     return tuple(sorted(conditions, key=lambda condition: condition.cost))

@@ -4,7 +4,7 @@
 to judge rows by what they refer to: each interned value is judged once, each row by its number.
 """
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Final, Generic, TypeVar
@@ -73,6 +73,9 @@ class Condition:
     cost: Cost
     mask: Callable[[RowSlice], Mask]
     """One boolean per row; a new array, the caller may overwrite it."""
+    judge: Callable[[FlowTable], Iterator[None]] | None = None
+    """Judges beforehand what rows may refer to, a value at a time: many questions about many values
+    take longer than anybody may wait. None where `mask` takes no longer the first time."""
     row_ns: int = 0
     """What a row may take; 0 for a condition on columns, which are judged by the thousand."""
 
@@ -112,8 +115,8 @@ _ACCEPTED: Final = 2
 class RefVerdicts(Generic[T]):
     """Which entries of an intern table satisfy a predicate.
 
-    An entry is judged when a row first refers to it. Refs are freed and used again, so that after
-    each change of the intern table the entries judged before are compared with those of now.
+    An entry is judged when a row first refers to it. Refs are freed and used again: verdicts on
+    those are forgotten.
     """
 
     def __init__(self, predicate: Callable[[T], bool], *, absent: bool = False) -> None:
@@ -133,6 +136,16 @@ class RefVerdicts(Generic[T]):
             verdicts = self._verdicts.take(refs)
         accepted: Mask = verdicts == _ACCEPTED
         return accepted
+
+    def judge(self, interns: InternTable[T]) -> Iterator[None]:
+        """Judge all there is now, one at each step; the table may change between two."""
+        for ref, value in list(interns.items()):
+            if interns.version != self._version:
+                self._follow(interns)
+            if ref not in self._judged and interns.get(ref) is value:
+                self._verdicts[ref] = _ACCEPTED if self._predicate(value) else _REFUSED
+                self._judged[ref] = value
+            yield
 
     def _judge(self, interns: InternTable[T], refs: NDArray[np.int32]) -> None:
         if len(interns) * _MANY < len(refs):
@@ -156,8 +169,13 @@ class RefVerdicts(Generic[T]):
             grown[: len(self._verdicts)] = self._verdicts
             self._verdicts = grown
         if self._judged:
-            live = dict(interns.items())
-            for ref in [r for r, value in self._judged.items() if live.get(r) is not value]:
-                del self._judged[ref]
-                self._verdicts[ref] = _UNDECIDED
+            freed = interns.freed_since(self._version)
+            for ref in self._changed(interns) if freed is None else freed:
+                if self._judged.pop(ref, None) is not None:
+                    self._verdicts[ref] = _UNDECIDED
         self._version = interns.version
+
+    def _changed(self, interns: InternTable[T]) -> list[int]:
+        """Find out which entries are not those that were judged, where too many were freed."""
+        live = dict(interns.items())
+        return [ref for ref, value in self._judged.items() if live.get(ref) is not value]

@@ -14,6 +14,7 @@ from observer.filters.context import Context
 from observer.filters.errors import FilterError
 from observer.filters.labels import parse_labels
 from observer.filters.selector import Selector, parse_selector
+from observer.table.ring import FlowTable
 
 _SIDES = ("source", "destination")
 _DEFAULT_NAMESPACE = "default"
@@ -51,7 +52,10 @@ def _endpoint_condition(side: str, verdicts: RefVerdicts[Endpoint]) -> Condition
     def mask(rows: RowSlice) -> Mask:
         return verdicts.mask(rows.interns.endpoints, rows.column(f"{side}_ref"))
 
-    return Condition(cost=Cost.REFERENCE, mask=mask)
+    def judge(table: FlowTable) -> Iterator[None]:
+        return verdicts.judge(table.interns.endpoints)
+
+    return Condition(cost=Cost.REFERENCE, mask=mask, judge=judge)
 
 
 def identities(flow_filter: FlowFilter, context: Context) -> Iterator[Condition]:
@@ -154,7 +158,10 @@ def _service_condition(column: str, patterns: Sequence[NamePattern]) -> Conditio
     def mask(rows: RowSlice) -> Mask:
         return verdicts.mask(rows.interns.services, rows.column(column))
 
-    return Condition(cost=Cost.REFERENCE, mask=mask)
+    def judge(table: FlowTable) -> Iterator[None]:
+        return verdicts.judge(table.interns.services)
+
+    return Condition(cost=Cost.REFERENCE, mask=mask, judge=judge)
 
 
 def labels(flow_filter: FlowFilter, context: Context) -> Iterator[Condition]:
@@ -188,7 +195,11 @@ def _label_condition(side: str, verdicts: RefVerdicts[tuple[str, ...]]) -> Condi
             return verdicts.mask(sets, by_endpoint.take(refs))
         return verdicts.mask(sets, by_endpoint).take(refs)
 
-    return Condition(cost=Cost.REFERENCE, mask=mask)
+    def judge(table: FlowTable) -> Iterator[None]:
+        table.label_sets.by_endpoint()
+        return verdicts.judge(table.label_sets.sets)
+
+    return Condition(cost=Cost.REFERENCE, mask=mask, judge=judge)
 
 
 def _any_selector(values: Sequence[str], side: str) -> Selector:

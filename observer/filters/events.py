@@ -20,6 +20,7 @@ from observer.filters.condition import (
     one_of,
 )
 from observer.filters.context import Context
+from observer.table.ring import FlowTable
 
 _NO_REPLY = 0
 _REPLY = 1
@@ -28,30 +29,39 @@ _UNKNOWN_REPLY = -1
 
 def uuids(flow_filter: FlowFilter, _: Context) -> Iterator[Condition]:
     """Compile uuid: the table computes which position carries it."""
-    wanted = sorted(set(flow_filter.uuid))
-    if wanted:
-
-        def mask(rows: RowSlice) -> Mask:
-            result = np.zeros(len(rows), np.bool_)
-            for text in wanted:
-                slot = _slot_of(rows, text)
-                if slot is not None and rows.slots.start <= slot < rows.slots.stop:
-                    result[slot - rows.slots.start] = True
-            return result
-
+    if flow_filter.uuid:
         # First of all, so that it is asked about consecutive slots.
-        yield Condition(cost=Cost.UUID, mask=mask)
+        wanted = _Uuids(sorted(set(flow_filter.uuid)))
+        yield Condition(cost=Cost.UUID, mask=wanted.mask, judge=wanted.judge)
 
 
-def _slot_of(rows: RowSlice, text: str) -> int | None:
-    position = rows.table.find_uuid(text)
-    if position is None:
-        return None
-    positions = np.array([position], np.int64)
-    # Equality is that of texts: another spelling of the same number does not count.
-    if rows.table.uuids(positions).tobytes() != text.encode():
-        return None
-    return int(rows.table.slots(positions)[0])
+class _Uuids:
+    """Positions of uuids: each is found out once, since it is the same for ever."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self._unknown = texts
+        self._positions: set[int] = set()
+
+    def mask(self, rows: RowSlice) -> Mask:
+        for _ in self.judge(rows.table):
+            pass
+        result = np.zeros(len(rows), np.bool_)
+        table, slots = rows.table, rows.slots
+        for position in self._positions:
+            if table.oldest <= position < table.head:
+                slot = position & table.capacity
+                if slots.start <= slot < slots.stop:
+                    result[slot - slots.start] = True
+        return result
+
+    def judge(self, table: FlowTable) -> Iterator[None]:
+        while self._unknown:
+            text = self._unknown.pop()
+            # Equality is that of texts: another spelling of the same number does not count.
+            position = table.find_uuid(text)
+            if position is not None:
+                self._positions.add(position)
+            yield
 
 
 def event_types(flow_filter: FlowFilter, _: Context) -> Iterator[Condition]:
@@ -143,7 +153,10 @@ def interfaces(flow_filter: FlowFilter, _: Context) -> Iterator[Condition]:
         def mask(rows: RowSlice) -> Mask:
             return accepted.mask(rows.interns.interfaces, rows.column("interface_ref"))
 
-        yield Condition(cost=Cost.REFERENCE, mask=mask)
+        def judge(table: FlowTable) -> Iterator[None]:
+            return accepted.judge(table.interns.interfaces)
+
+        yield Condition(cost=Cost.REFERENCE, mask=mask, judge=judge)
 
 
 def _same_interface(entry: NetworkInterface, interface: Interface) -> bool:

@@ -22,6 +22,7 @@ from observer.filters.condition import (
 )
 from observer.filters.context import Context
 from observer.filters.errors import FilterError
+from observer.table.ring import FlowTable
 
 _ALLOWED: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.*")
 # As in Hubble: an underscore is a letter of names, but not of what `*` covers.
@@ -128,15 +129,21 @@ def fqdns(flow_filter: FlowFilter, _: Context) -> Iterator[Condition]:
         if values:
             patterns = [NamePattern.parse(value) for value in values]
             verdicts = RefVerdicts(_any_name(patterns))
-            yield Condition(cost=Cost.REFERENCE, mask=_names_mask(column, verdicts))
+            yield _names_condition(column, verdicts)
 
 
 def _any_name(patterns: Sequence[NamePattern]) -> Callable[[tuple[str, ...]], bool]:
     return lambda names: any(pattern.matches(name) for name in names for pattern in patterns)
 
 
-def _names_mask(column: str, verdicts: RefVerdicts[tuple[str, ...]]) -> Callable[[RowSlice], Mask]:
-    return lambda rows: verdicts.mask(rows.interns.names, rows.column(column))
+def _names_condition(column: str, verdicts: RefVerdicts[tuple[str, ...]]) -> Condition:
+    def mask(rows: RowSlice) -> Mask:
+        return verdicts.mask(rows.interns.names, rows.column(column))
+
+    def judge(table: FlowTable) -> Iterator[None]:
+        return verdicts.judge(table.interns.names)
+
+    return Condition(cost=Cost.REFERENCE, mask=mask, judge=judge)
 
 
 def node_names(flow_filter: FlowFilter, context: Context) -> Iterator[Condition]:

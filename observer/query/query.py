@@ -46,6 +46,8 @@ _SCAN_ROWS: Final = 65_536
 _LEAST_SCAN_ROWS: Final = 256
 _MANY_ENDPOINTS: Final = 2_048
 _SCAN_ROWS_OF_MANY: Final = 4_096
+_FEW_VALUES: Final = 8
+"""In filters: so many can be judged as rows are met."""
 
 
 class RowEncoder(Protocol):
@@ -102,9 +104,11 @@ class FlowQuery:
         self._clock_s = clock_s
         many = len(table.interns.endpoints) > _MANY_ENDPOINTS
         most = request.selection.most_rows
+        scan_rows = _SCAN_ROWS_OF_MANY if many else _SCAN_ROWS
+        scan_rows //= 1 + request.selection.value_count // _FEW_VALUES
         self._scan = Pace(
             target_s=SCAN_TARGET_S,
-            rows=min(_SCAN_ROWS_OF_MANY if many else _SCAN_ROWS, most),
+            rows=min(scan_rows, most),
             least=min(_LEAST_SCAN_ROWS, most),
             most=most,
         )
@@ -160,6 +164,7 @@ class FlowQuery:
             QueryError: a filter turned out to take too long.
         """
         request, table = self._request, self._table
+        await self._judge()
         stop = None if request.follow else table.head
         missing = request.number if request.number and not request.follow else None
         stop_events = table.events_before(table.head)
@@ -201,6 +206,17 @@ class FlowQuery:
             await asyncio.sleep(0)
         if self._gaps.wait_s is not None:
             yield self._report(position)
+
+    async def _judge(self) -> None:
+        """Judge what rows refer to before they are looked at, where that takes long."""
+        selection = self._request.selection
+        if selection.value_count <= _FEW_VALUES:
+            return
+        began_s = self._clock_s()
+        for _ in selection.judge(self._table):
+            if self._clock_s() - began_s > SCAN_TARGET_S:
+                await self._table.turns.next()
+                began_s = self._clock_s()
 
     def _note_gap(self, position: int, stop: int | None, stop_events: Counts) -> int:
         """Count what was overwritten before it was read; return where to go on."""

@@ -6,6 +6,7 @@ the tables stay as small as what the flow table shows. Caches keyed by ref (mask
 encoded fragments) follow `version` and `on_freed`.
 """
 
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -18,6 +19,7 @@ from observer.entities import Endpoint, Interface, PolicyRef, Service
 T = TypeVar("T", bound=Hashable)
 
 _FIRST_LENGTH = 64
+_REMEMBERED = 256
 
 
 class InternTable(Generic[T]):
@@ -32,6 +34,8 @@ class InternTable(Generic[T]):
         self._holders = np.zeros(_FIRST_LENGTH, np.int64)
         self._size = 1
         self._on_freed: list[Callable[[list[int]], None]] = []
+        self._last_freed: deque[tuple[int, list[int]]] = deque(maxlen=_REMEMBERED)
+        """By version, ascending: which refs were freed when it came."""
 
     def ref(self, value: T) -> int:
         """Find or add a value; a new one has no holder until it is retained or pinned."""
@@ -46,6 +50,10 @@ class InternTable(Generic[T]):
 
     def __getitem__(self, ref: int) -> T:
         return self._values[ref]
+
+    def get(self, ref: int) -> T | None:
+        """Return the value of a ref; None if it is free."""
+        return self._values.get(ref)
 
     def __len__(self) -> int:
         return len(self._values)
@@ -94,6 +102,13 @@ class InternTable(Generic[T]):
         """Call back with the refs just freed, before any of them can be given out again."""
         self._on_freed.append(callback)
 
+    def freed_since(self, version: int) -> list[int] | None:
+        """Name the refs freed since a version, given out again or not; None if it is long ago."""
+        forgotten = self._last_freed[0][0] if len(self._last_freed) == _REMEMBERED else 0
+        if version < forgotten:
+            return None
+        return [ref for at, refs in self._last_freed if at > version for ref in refs]
+
     def _grow(self) -> int:
         ref = self._size
         self._size += 1
@@ -110,6 +125,7 @@ class InternTable(Generic[T]):
             callback(refs)
         self._free.extend(refs)
         self.version += 1
+        self._last_freed.append((self.version, refs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

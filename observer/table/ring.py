@@ -171,11 +171,8 @@ class FlowTable:
         return self._uuids.text(positions)
 
     def find_uuid(self, text: str) -> int | None:
-        """Find the position of a readable row by its uuid."""
-        position = self._uuids.position(text)
-        if position is None or not self.oldest <= position < self.head:
-            return None
-        return position
+        """Find the position that a uuid is of, readable or not; None if it is of none."""
+        return self._uuids.position(text)
 
     async def wait_beyond(self, position: int) -> None:
         """Wait until a row stands at `position`; returns at once if it does.

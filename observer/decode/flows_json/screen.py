@@ -10,9 +10,9 @@ from api.proto.observer.observer_pb2 import GetFlowsResponse
 from observer.decode.flows_json import conditions
 from observer.decode.flows_json.columns import MessageTable
 from observer.filters import addresses, application, endpoints, events, names, transport
-from observer.filters.compile import COMPILERS, Compiler
+from observer.filters.compile import Compiler, compile_conditions
 from observer.filters.context import Context
-from observer.filters.selection import Conditions, Selection
+from observer.filters.selection import Selection
 
 _BY_MESSAGE: Final[dict[Compiler, Compiler]] = {
     events.uuids: conditions.uuids,
@@ -29,8 +29,6 @@ _BY_MESSAGE: Final[dict[Compiler, Compiler]] = {
 }
 """Compilers of fields that no column holds as messages have them, and those that do it here."""
 
-_COMPILERS: Final = tuple(_BY_MESSAGE.get(each, each) for each in COMPILERS)
-
 
 class Screen:
     """The filters of one request, for any number of batches."""
@@ -43,8 +41,8 @@ class Screen:
         """
         context = Context(node_name="", node_labels=(), flows=conditions.messages_of)
         self._selection = Selection(
-            allow=tuple(_compile(each, context) for each in allow),
-            deny=tuple(_compile(each, context) for each in deny),
+            allow=tuple(compile_conditions(each, context, _BY_MESSAGE) for each in allow),
+            deny=tuple(compile_conditions(each, context, _BY_MESSAGE) for each in deny),
         )
         self._table = MessageTable()
 
@@ -54,8 +52,3 @@ class Screen:
             return list(range(len(responses)))
         rows = self._table.load(responses)
         return np.flatnonzero(self._selection.mask(self._table, rows)).tolist()
-
-
-def _compile(flow_filter: FlowFilter, context: Context) -> Conditions:
-    found = [each for compiler in _COMPILERS for each in compiler(flow_filter, context)]
-    return tuple(sorted(found, key=lambda condition: condition.cost))

@@ -234,6 +234,10 @@ def test_too_many_are_refused() -> None:
     compile_filters([FlowFilter()] * MAX_FILTERS, [])
     with pytest.raises(FilterError, match="too many filters: 129, at most 128"):
         compile_filters([FlowFilter()] * MAX_FILTERS, [FlowFilter()])
+    with pytest.raises(CostlyFilterError, match="too many values in filters: 1025, at most 1024"):
+        compile_filters([FlowFilter(source_port=["1"] * 1_000)], [FlowFilter(reply=[True] * 25)])
+    with pytest.raises(CostlyFilterError, match="filters too large: 20004 bytes, at most 16384"):
+        compile_filters([FlowFilter(source_label=["a" * 20_000])], [])
     compile_filters([cel(*["true"] * MAX_EXPRESSIONS)], [], flows=Source())
     with pytest.raises(FilterError, match="too many CEL expressions: 17, at most 16"):
         compile_filters([cel(*["true"] * MAX_EXPRESSIONS)], [cel("true")], flows=Source())

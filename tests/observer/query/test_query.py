@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from api.proto.flow.flow_pb2 import FlowFilter, LostEventSource, Verdict
 from api.proto.observer.observer_pb2 import GetFlowsRequest
+from observer.entities import Endpoint
 from observer.ledger import Stage
 from observer.query import FlowQuery, InvalidQueryError, QueryError
 from observer.query.request import FlowRequest
+from observer.table.columns import EventKind
+from observer.table.rows import Rows
 from tests.observer.query.rows import (
     START_NS,
     Event,
@@ -189,6 +192,18 @@ async def test_others_run_between_slices() -> None:
     assert scanned > 60_000 / (1 << 17)
 
 
+def pod(namespace: str, name: str) -> Endpoint:
+    return Endpoint(
+        endpoint_id=1,
+        identity=1000,
+        cluster_name="c",
+        namespace=namespace,
+        labels=(),
+        pod_name=name,
+        workloads=(),
+    )
+
+
 def ticking() -> Callable[[], float]:
     """A clock on which every step takes a hundred seconds."""
     ticks = count(0.0, 100.0)
@@ -217,6 +232,35 @@ async def test_slow_steps_become_small_ones() -> None:
     sizes = [framed.count async for framed in slow.run()]
     assert sum(sizes) == 5_000
     assert sizes[-2] == 32
+
+
+async def test_many_values_are_judged_before_the_rows_while_others_run() -> None:
+    node = Node((1 << 14) - 1)
+    names = [("n", f"pod-{number}") for number in range(300)]
+    refs = [node.table.interns.endpoints.ref(pod(*name)) for name in names]
+    rows = Rows.zeros(len(refs))
+    rows.columns["kind"][:] = EventKind.TRACE
+    rows.columns["source_ref"][:] = refs
+    rows.columns["time_ns"][:] = range(START_NS, START_NS + len(refs))
+    node.table.append(rows)
+    wanted = FlowFilter(source_pod=[f"n/pod-{number}" for number in range(200, 260)])
+    asked = FlowRequest.parse(GetFlowsRequest(whitelist=[wanted]), node_name="n", node_labels=())
+    passes = 0
+
+    async def other() -> None:
+        nonlocal passes
+        while True:
+            passes += 1
+            await asyncio.sleep(0)
+
+    slow = FlowQuery(
+        asked, table=node.table, encoder=node.encoder, ledger=node.ledger, clock_s=ticking()
+    )
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(other())
+        assert times(await answers(slow)) == list(range(200, 260))
+        task.cancel()
+    assert passes > len(refs)
 
 
 # Following
