@@ -76,7 +76,7 @@ certs: setup ## Make certificates for mutual TLS in DIR=tls; again: new ones by 
 	@$(BIN)/hubble-lab certs $(DIR) $(ARGS)
 
 .PHONY: test
-test: setup ## Run the tests (ARGS='-k ring' goes to pytest)
+test: setup ## Run the tests (ARGS='-k ring' goes to pytest, GO_HUBBLE= is a Go hubble to compare with)
 	@.ci/install-packages $(TEST_PACKAGES)
 	@$(BIN)/pytest $(ARGS)
 

@@ -153,7 +153,10 @@ def _tls_context(options: ServerOptions) -> ssl.SSLContext:
         try:
             context.load_cert_chain(certificate, key)
         except (OSError, ssl.SSLError) as error:
-            raise CliError(f"cannot load keypair '{certificate}', '{key}': {error}") from None
+            # Of a missing file Python does not say which of the two it is.
+            missing = [path for path in (certificate, key) if not Path(path).exists()]
+            reason = f"open {missing[0]}: no such file or directory" if missing else str(error)
+            raise CliError(f"cannot load keypair '{certificate}', '{key}': {reason}") from None
     return context
 
 
@@ -161,7 +164,8 @@ def _trust(context: ssl.SSLContext, path: str) -> None:
     try:
         text = Path(path).read_text(encoding="ascii", errors="replace")
     except OSError as error:
-        raise CliError(f"cannot load cert '{path}': {error.strerror}") from None
+        reason = (error.strerror or str(error)).lower()
+        raise CliError(f"cannot load cert '{path}': open {path}: {reason}") from None
     try:
         context.load_verify_locations(cadata=text)
     except (ssl.SSLError, ValueError):

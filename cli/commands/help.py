@@ -13,5 +13,6 @@ def run(arguments: Arguments, surroundings: Surroundings) -> None:
     command, path, rest = find_command(ROOT, arguments.words)
     if command is ROOT and rest:
         topics = " ".join(f"`{word}`" for word in rest)
-        surroundings.out.write(f"Unknown help topic [{topics}]\n")
+        surroundings.warn(f"Unknown help topic [{topics}]\n{help_page(command, path)}")
+        return
     surroundings.out.write(help_page(command, path))

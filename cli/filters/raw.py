@@ -42,7 +42,8 @@ def _parse(text: str) -> list[FlowFilter]:
         try:
             filters.append(ParseDict(value, FlowFilter()))
         except ParseError as error:
-            raise ValueError(str(error)) from None
+            # Behind an unknown name the package lists all that it knows.
+            raise ValueError(str(error).partition("\n")[0]) from None
         position = _skip_space(text, position)
     return filters
 

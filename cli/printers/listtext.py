@@ -25,7 +25,7 @@ def nodes_text(
     What our relay knows of them makes a wide table wider.
     """
     if output == "json":
-        return _indented(response)
+        return _indented(response, "nodes")
     heads = ["NAME", "STATUS", "AGE", "FLOWS/S", "CURRENT/MAX-FLOWS", "VERSION", "ADDRESS", "TLS"]
     nodes = sorted(response.nodes, key=lambda node: node.name)
     rows = [heads, *map(_node, nodes)]
@@ -40,7 +40,7 @@ def nodes_text(
 def namespaces_text(output: str, response: GetNamespacesResponse) -> str:
     """Write namespaces in the server's order; raises CliError for unknown formats."""
     if output == "json":
-        return _indented(response)
+        return _indented(response, "namespaces")
     rows = [[each.namespace, each.cluster] for each in response.namespaces]
     return _table(output, [["NAMESPACE", "CLUSTER"], *rows], narrow=1)
 
@@ -68,6 +68,7 @@ def _table(output: str, rows: Sequence[Sequence[str]], *, narrow: int) -> str:
     return palette(colored=False).neutralise(grid(shown))
 
 
-def _indented(response: Message) -> str:
+def _indented(response: Message, field: str) -> str:
+    """Write the list in a field of that name as JSON."""
     text = Writers().of(response.DESCRIPTOR)(response.SerializeToString())
-    return json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(json.loads(text).get(field, []), indent=2, ensure_ascii=False) + "\n"

@@ -49,7 +49,8 @@ def test_help(words: list[str], page: str, screen: Screen, golden: Path) -> None
 
 def test_help_of_an_unknown_command(screen: Screen, golden: Path) -> None:
     assert run(["help", "bogus"], screen.surroundings()) == 0
-    first, rest = screen.out.split("\n", 1)
+    assert screen.out == ""
+    first, rest = screen.err.split("\n", 1)
     assert first == "Unknown help topic [`bogus`]"
     assert rest == (golden / "help_hubble.txt").read_text()
 
@@ -113,7 +114,7 @@ def test_help_of_an_unknown_command(screen: Screen, golden: Path) -> None:
         ),
         (
             ["observe", "--tls", "--tls-ca-cert-files", "/does/not/exist"],
-            "cannot load cert '/does/not/exist': No such file or directory\n",
+            "cannot load cert '/does/not/exist': open /does/not/exist: no such file or directory\n",
         ),
         (
             ["observe", "--tls", "--tls-ca-cert-files", "/dev/null"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -176,9 +177,8 @@ async def test_nodes(words: list[str], text: str, hubble: Hubble, screen: Screen
         (
             ["-o", "json"],
             (
-                '{\n  "namespaces": [\n    {\n      "cluster": "default",\n'
-                '      "namespace": "shop"\n    },\n    {\n      "cluster": "other",\n'
-                '      "namespace": "bank"\n    }\n  ]\n}\n'
+                '[\n  {\n    "cluster": "default",\n    "namespace": "shop"\n  },\n'
+                '  {\n    "cluster": "other",\n    "namespace": "bank"\n  }\n]\n'
             ),
         ),
     ],
@@ -256,6 +256,15 @@ async def test_verbose_status_of_other_servers_says_so(hubble: Hubble, screen: S
     assert await hubble_line(screen, hubble, "status", "-v") == 0
     assert screen.out.endswith("Flows/s: 22.86\n")
     assert screen.err == "hint: this server tells no more of nodes; the relay of Leavitt does\n"
+
+
+async def test_nodes_as_json(hubble: Hubble, screen: Screen) -> None:
+    assert await hubble_line(screen, hubble, "list", "nodes", "-o", "json") == 0
+    assert screen.out == "[]\n"
+    hubble.nodes = json_format.ParseDict(NODES, GetNodesResponse())
+    assert await hubble_line(screen, hubble, "list", "nodes", "-o", "json") == 0
+    first, *_ = json.loads(screen.out.removeprefix("[]\n"))
+    assert (first["name"], first["state"], first["num_flows"]) == ("b", "NODE_CONNECTED", "1000")
 
 
 async def test_unknown_format_of_a_list(hubble: Hubble, screen: Screen) -> None:
