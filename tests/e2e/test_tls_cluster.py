@@ -26,6 +26,12 @@ COMMANDS = {
     "peers": ("watch", "peers"),
     "services": ("reflect",),
 }
+REASONS = {
+    "nobody": "certificate required",
+    "stranger": "unknown ca",
+    "in the clear": "error reading server preface",
+}
+"""Who asks → what he is told."""
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +128,7 @@ def test_a_node_answers_who_shows_a_certificate(cluster: Cluster, files: TlsFile
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("who", ["nobody", "stranger", "in the clear"])
+@pytest.mark.parametrize("who", REASONS)
 @pytest.mark.parametrize("server", ["relay", "node"])
 def test_who_is_not_known_gets_nothing(
     cluster: Cluster, files: TlsFiles, foreign: TlsFiles, relay: str, server: str, who: str,
@@ -140,6 +146,7 @@ def test_who_is_not_known_gets_nothing(
     assert refused.returncode != 0
     assert refused.stdout == ""
     assert "Unavailable" in refused.stderr
+    assert REASONS[who] in refused.stderr
 
 
 def test_the_certificate_of_a_node_is_no_relays(files: TlsFiles, relay: str) -> None:
