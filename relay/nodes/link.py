@@ -173,13 +173,14 @@ class NodeLink:
             status = await channel.unary(
                 SERVER_STATUS, ServerStatusRequest(), ServerStatusResponse, timeout_s=_DIAL_S
             )
-            connection = self._rose(channel, status)
-            return await self._watch(connection)
-        except RpcError as error:
-            return error
+            reason = await self._watch(self._rose(channel, status))
+            # before the streams break with the channel: they ask for the reason
+            self._end(reason)
+        except RpcError as failure:
+            reason = failure
         finally:
-            self._end(RpcError(Code.UNAVAILABLE, "connection is over"))
             await channel.close()
+        return reason
 
     def _open(self) -> Channel:
         """Make a channel to the node; raises RpcError for an address or TLS that cannot work."""
