@@ -182,6 +182,20 @@ async def test_a_wait_that_is_cancelled_loses_nothing() -> None:
         assert await told(subscription) == [(ADDED, "n2", "")]
 
 
+async def test_a_node_that_is_not_among_the_others_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made = book()
+    made.put([])  # no cluster at all is no slip
+    assert not caplog.messages
+    made.put([node("m2"), node("m1")])
+    made.put([node("m2"), node("m3")])
+    assert caplog.messages == ["no Node object of our name=n1 known=m1, m2"]
+    made.put([node("n1")])
+    made.put([node("m1")])
+    assert caplog.messages[1:] == ["no Node object of our name=n1 known=m1"]
+
+
 async def test_many_come_in_parts() -> None:
     made = book()
     made.put(node(f"n{number:04}") for number in range(1, 1001))
