@@ -240,9 +240,7 @@ class Connection(Link):
         """Write DATA frames in one go."""
         self._h2.spend_window(stream_id, len(data))
         self._flush()
-        frames = data_frames(stream_id, data, self._h2.max_outbound_frame_size)
-        # Joined: asyncio's writelines joins as well, and from 3.12 on forgot to pause for a while.
-        self.write(b"".join(frames))
+        self.write_parts(data_frames(stream_id, data, self._h2.max_outbound_frame_size))
 
     def acknowledge(self, stream_id: int, size_bytes: int) -> None:
         """Give window back for bytes that were consumed."""

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from api.lane.status import RpcError
     from api.lane.turns import Turns
 
+# Heads and payloads of so many frames of 16 KiB are joined: what is larger gets fresh pages from
+# the kernel, which cost more than the copy.
+_JOINED_PARTS = 8
+
 
 class Link(asyncio.Protocol):
     """The half of a connection that faces the socket; ``Connection`` is the other."""
@@ -42,6 +46,7 @@ class Link(asyncio.Protocol):
         self._paused = False
         self._turn_due = False
         self._is_lost = False
+        self._gathers = False
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
         self._tls: SSLObject | None = None
@@ -81,6 +86,9 @@ class Link(asyncio.Protocol):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._transport.set_write_buffer_limits(high=self.limits.write_high_bytes)
         self._tls = transport.get_extra_info("ssl_object")
+        # uvloop does. asyncio joins too, and from 3.12 on forgot to pause for a while; TLS would
+        # make a record of each part.
+        self._gathers = self._tls is None and not isinstance(transport, asyncio.Transport)
         if self._tls is not None and self._tls.selected_alpn_protocol() != "h2":
             self.on_refused(Refusal.ALPN)
             self.finish("peer did not select h2 by ALPN")
@@ -161,6 +169,15 @@ class Link(asyncio.Protocol):
         """Write bytes whose amount the caller has bounded; nothing once the socket is lost."""
         if not self._is_lost:
             self._transport.write(data)
+
+    def write_parts(self, parts: list[bytes | memoryview]) -> None:
+        """Write bytes in pieces, from where they lie if the transport can."""
+        if self._gathers:
+            if not self._is_lost:
+                self._transport.writelines(parts)
+            return
+        for first in range(0, len(parts), _JOINED_PARTS):
+            self.write(b"".join(parts[first : first + _JOINED_PARTS]))
 
     def write_control(self, data: bytes) -> None:
         """Write what answers the peer; one who asks and does not read is cut."""

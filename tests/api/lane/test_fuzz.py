@@ -52,6 +52,12 @@ class Transport(asyncio.Transport):
     def abort(self) -> None:
         self.ended = True
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.ended = True
+
     def get_write_buffer_size(self) -> int:
         return 0
 

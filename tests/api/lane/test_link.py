@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import hpack
 
@@ -13,13 +13,14 @@ from api.lane.guard import Refusal
 from api.lane.limits import Limits
 from api.lane.stream import Stream
 from api.lane.wire import frame, frame_head
-from bench.hostile import HELLO, request
+from bench.hostile import ALL_WINDOW, HELLO, WIDE, request
 from tests.api.lane.test_fuzz import Transport
 
 if TYPE_CHECKING:
     import pytest
 
     from api.lane.server import Server
+    from api.lane.serving import ServerConnection
     from tests.api.lane.conftest import Bed, Serve
 
 # Each look at the clock ends a turn.
@@ -54,6 +55,22 @@ async def test_what_is_left_of_a_client_that_hung_up_is_dropped(serve: Serve) ->
     await writer.wait_closed()
     await asyncio.wait_for(all_gone(server), 10)
     assert server.statistics().calls_total < CALLS // 10
+
+
+async def test_writes_in_parts_wait_for_a_slow_reader(serve: Serve, bed: Bed) -> None:
+    """uvloop takes the parts as they are: it must say as early as ever that it has enough."""
+    server, address = await serve()
+    _, writer = await connect(address)
+    cast("asyncio.Transport", writer.transport).pause_reading()
+    writer.write(WIDE + ALL_WINDOW + request(1, "/test.Lane/Endless"))
+    await asyncio.wait_for(bed.started.wait(), 10)
+    (connection,) = server.connections
+    await asyncio.wait_for(until_paused(connection), 10)
+    limits = connection.limits
+    most = limits.write_high_bytes + limits.write_chunk_bytes + (1 << 16)
+    assert connection._transport.get_write_buffer_size() <= most
+    writer.close()
+    await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 
 
 async def test_who_finds_the_queue_full_has_to_go(
@@ -96,6 +113,12 @@ async def test_a_lost_socket_ends_no_answer_that_is_here() -> None:
     assert (stream.ended, stream.error) == (True, None)
     assert await stream.receive()
     assert len(stream.messages()) == 300
+
+
+async def until_paused(connection: ServerConnection) -> None:
+    """Wait until a transport has taken as much as it wants."""
+    while not connection._paused:  # noqa: ASYNC110 - no event
+        await asyncio.sleep(0)
 
 
 async def all_gone(server: Server) -> None:
