@@ -94,7 +94,7 @@ def _measurements(soak: Soak, attacks: dict[str, int]) -> Iterator[Measurement]:
     attacked = ", ".join(f"{name} {count}" for name, count in attacks.items())
     note = (
         f"{written:,} events in {soak.count} lives, accounts exact at {soak.checks} checks; "
-        f"attacks: {attacked}"
+        f"{soak.unread:,} told by the life after a killed one; attacks: {attacked}"
     )
     steady = [each for each in soak.load.rounds if not each.is_overload]
     overload = [each for each in soak.load.rounds if each.is_overload]

@@ -61,6 +61,8 @@ class Soak:
     told: int = 0
     """Events told when the last life ended."""
     checks: int = 0
+    unread: int = 0
+    """Events that a life did not read before it was killed, as the next one told."""
     pinned: int = 0
     """Maps, programs and links of the node, as the first life pinned them."""
     plateaus: list[Plateau] = field(default_factory=list)
@@ -107,7 +109,8 @@ class Soak:
         self, readers: Readers, start: Balance, deadline: float, samples: list[Sample]
     ) -> None:
         full_at: int | None = None
-        before = start
+        before = settle(lambda: self._look(readers), start)
+        self.unread += before.read.lost_events - start.read.lost_events
         while True:
             self._emit(_ROUND_S, self.load.next_per_second)
             self.finish()
