@@ -1,5 +1,6 @@
 """Which rounds count: on a machine that others load, a slow bridge hides what programs cost."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +32,7 @@ def measured(
     monkeypatch.setattr(datapath, "_bed", lambda *_: bed)
     monkeypatch.setattr(datapath, "_round", lambda *_: next(coming))
     monkeypatch.setattr(datapath, "_ROUNDS", len(rounds))
-    monkeypatch.setattr(datapath.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     return datapath.measure(Conditions(quick=False, folder=folder))
 
 
