@@ -27,6 +27,8 @@ from bench.lines import (
     memory,
     policy,
     printing,
+    relay,
+    scale,
     soak,
     startup,
 )
@@ -43,6 +45,8 @@ LINES: Final[dict[str, Line]] = {
     "print": printing.measure,
     "follow": follow.measure,
     "lag": lag.measure,
+    "relay": relay.measure,
+    "scale": scale.measure,
     "datapath": datapath.measure,
     "startup": startup.measure,
     "policy": policy.measure,

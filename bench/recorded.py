@@ -33,7 +33,13 @@ class Recorded:
 
 
 def record(
-    path: Path, *, samples: int, batch_rows: int = 4_096, parts: int = 1, pause_s: float = 0.0
+    path: Path,
+    *,
+    samples: int,
+    batch_rows: int = 4_096,
+    parts: int = 1,
+    pause_s: float = 0.0,
+    later_ns: int = 0,
 ) -> Recorded:
     """Write a recording.
 
@@ -43,6 +49,7 @@ def record(
         batch_rows: samples in a batch, at most.
         parts: how often.
         pause_s: silence between two parts, in the recording's own time.
+        later_ns: by so much all times are later than those of the mix.
 
     Raises:
         WrongAnswerError: the disk was too slow, so samples are missing.
@@ -53,7 +60,7 @@ def record(
         recorder.change(RecordedChange(change="ADDED", object=document))
     batches: list[SampleBatch] = []
     for part in range(parts):
-        pause_ns = int(part * pause_s * 1e9)
+        pause_ns = later_ns + int(part * pause_s * 1e9)
         for batch in _batches(node, numbers, samples, batch_rows):
             batches.append(replace(batch, mono_ns=batch.mono_ns + pause_ns))
             recorder.batch(batches[-1])
