@@ -49,6 +49,16 @@ _VERDICT[VERDICT_FLAG_AUDIT] = AUDIT
 _VERDICT[[1, 1 | VERDICT_FLAG_AUDIT]] = DROPPED
 _VERDICT[[2, 2 | VERDICT_FLAG_AUDIT]] = REDIRECTED
 
+_ONLY_OF_SOME: Final = (
+    "drop_reason",
+    "direction",
+    "match_type",
+    "auth_type",
+    "proxy_port",
+    "file",
+    "line",
+)
+"""Columns that only drops, only verdicts or only few traces have."""
 _TO_PROXY: Final = 1
 _ORIG_WORD: Final = 4  # of the 64-bit words of a trace header, the first of orig_ip
 
@@ -97,7 +107,7 @@ def read_headers(types: NDArray[np.uint8], header: NDArray[np.uint8], rows: Rows
     raw.identities[0] = trace["src_label"]
     raw.identities[1] = trace["dst_label"]
     raw.ifindex[:] = trace["ifindex"]
-    for name in ("drop_reason", "direction", "match_type", "proxy_port", "file", "line"):
+    for name in _ONLY_OF_SOME:
         columns[name].fill(0)
 
     is_trace = types == scalars.TRACE
@@ -159,6 +169,7 @@ def _verdicts(
     columns["is_reply"][rows] = -denied.view(np.int8)
     columns["direction"][rows] = _DIRECTION.take(flags & VERDICT_DIR_MASK)
     columns["match_type"][rows] = (flags & VERDICT_MATCH_MASK) >> VERDICT_MATCH_SHIFT
+    columns["auth_type"][rows] = event["auth_type"]
     columns["rule_cookie"][rows] = event["cookie"]
     remote = event["remote_label"]
     ingress = flags & VERDICT_DIR_MASK == 1

@@ -6,7 +6,7 @@ builds the flow's fields from them.
 
     word 0   kind sub_type verdict drop_reason direction is_reply+1 match_type trace_reason (8 each)
     word 1   bits 0-15 TCP flags, or type << 8 | code    16-31 proxy port
-             32-39 l4_kind    40-47 ip_version
+             32-39 l4_kind    40-47 ip_version    48-55 auth_type
 """
 
 import struct
@@ -41,7 +41,7 @@ SAW_SEGMENT: Final = ~np.isin(_NUMBERS, (EventKind.L7, EventKind.TRACE_SOCK))
 """By kind: whether a TCP row has flags, and not only ports that somebody told."""
 _REPLY: Final = 1
 _REPLY_INDEX: Final = _BYTES.index("is_reply")
-_KEY: Final = struct.Struct("<8BHHBBxx")
+_KEY: Final = struct.Struct("<8BHHBBBx")
 _FLOW_TYPES: Final[dict[int, FlowType]] = {
     EventKind.L7: FlowType.L7,
     EventKind.TRACE_SOCK: FlowType.SOCK,
@@ -67,7 +67,7 @@ def pack(column: Columns) -> NDArray[U64]:
     high[:, 1] = column("proxy_port")
     keys[:, 12] = l4_kind
     keys[:, 13] = column("ip_version")
-    high[:, 3] = 0
+    high[:, 3] = column("auth_type")
     return keys.view("<u8")
 
 
@@ -87,6 +87,7 @@ class Traits(NamedTuple):
     proxy_port: int
     l4_kind: int
     ip_version: int
+    auth_type: int
 
     @classmethod
     def unpack(cls, key: bytes) -> "Traits":
@@ -120,6 +121,7 @@ def traits_flow(traits: Traits) -> Flow:
     flow.trace_reason = open_enum(traits.trace_reason)
     flow.drop_reason = traits.drop_reason
     flow.drop_reason_desc = open_enum(traits.drop_reason)
+    flow.auth_type = open_enum(traits.auth_type)
     flow.proxy_port = traits.proxy_port
     flow.event_type.type, flow.event_type.sub_type = traits.kind, traits.sub_type
     if traits.is_reply >= 0:

@@ -63,6 +63,7 @@ FLOW_COLUMNS: Final[dict[str, tuple[DTypeLike, Shape]]] = {
     "direction": (np.uint8, ()),  # flow.TrafficDirection
     "is_reply": (np.int8, ()),  # -1 unknown (absent on the wire), 0, 1
     "match_type": (np.uint8, ()),  # of policy verdicts
+    "auth_type": (np.uint8, ()),  # of policy verdicts: flow.AuthType
     "trace_reason": (np.uint8, ()),  # flow.TraceReason
     "flags": (np.uint8, ()),  # RowFlag
     "ip_version": (np.uint8, ()),  # flow.IPVersion

@@ -203,8 +203,9 @@ async def test_an_expression_too_slow_ends_the_stream(
     [
         (GET_FLOWS, pb.GetFlowsRequest(follow=True, whitelist=[FlowFilter(source_port=["1"])])),
         (GET_AGENT_EVENTS, pb.GetAgentEventsRequest(follow=True)),
+        ("/observer.Observer/GetDebugEvents", pb.GetDebugEventsRequest(follow=True)),
     ],
-    ids=["flows", "agent events"],
+    ids=["flows", "agent events", "debug events"],
 )
 async def test_progress_for_who_asks(
     channel: Channel, node: Node, method: str, request_: pb.GetFlowsRequest

@@ -94,6 +94,7 @@ def _columns(header: bytes) -> dict[str, Any]:
             "drop_reason",
             "direction",
             "match_type",
+            "auth_type",
             "trace_reason",
             "flags",
             "proxy_port",
@@ -148,8 +149,9 @@ def _trace(header: bytes) -> Decoded:
 
 def _verdict(header: bytes) -> Decoded:
     columns = _columns(header)
-    remote, verdict, _, _, flags, _, cookie = struct.unpack_from("=IiHBBB3xI", header, 16)
+    remote, verdict, _, _, flags, auth_type, cookie = struct.unpack_from("=IiHBBB3xI", header, 16)
     columns["match_type"] = flags >> 3 & 7
+    columns["auth_type"] = auth_type
     columns["direction"] = {1: 1, 2: 2}.get(flags & 3, 0)
     columns["rule_cookie"] = cookie
     if verdict < 0:

@@ -147,6 +147,7 @@ def flow_of(table: FlowTable, position: int, *, details: bool = False) -> flow_p
         drop_reason_desc=row.drop_reason,
         traffic_direction=row.direction,
         policy_match_type=row.match_type,
+        auth_type=row.auth_type,
         trace_reason=row.trace_reason,
         proxy_port=row.proxy_port,
         reply=row.is_reply == 1,

@@ -216,6 +216,7 @@ def _fill_event(kind: int, put: Callable[[str, object], None], rng: np.random.Ge
             put("verdict", verdict)
             put("drop_reason", 133 if verdict == Verdict.DROPPED else 0)
             put("match_type", rng.integers(0, 8))
+            put("auth_type", rng.choice([0, 0, 1, 2, 200]))
         case EventKind.TRACE_SOCK:
             put("sub_type", rng.integers(0, 5))
             put("verdict", rng.choice([6, 7]))
