@@ -81,8 +81,8 @@ class FlowRequest:
             number=request.number,
             first=request.first,
             follow=request.follow,
-            since_ns=_time_ns(request.since, "since") if request.HasField("since") else None,
-            until_ns=_time_ns(request.until, "until") if request.HasField("until") else None,
+            since_ns=_time_ns(request.since) if request.HasField("since") else None,
+            until_ns=_time_ns(request.until) if request.HasField("until") else None,
             selection=selection,
             mask=mask,
             kinds=are_flows,
@@ -107,8 +107,8 @@ class FlowRequest:
             number=request.number,
             first=request.first,
             follow=request.follow,
-            since_ns=_time_ns(request.since, "since") if request.HasField("since") else None,
-            until_ns=_time_ns(request.until, "until") if request.HasField("until") else None,
+            since_ns=_time_ns(request.since) if request.HasField("since") else None,
+            until_ns=_time_ns(request.until) if request.HasField("until") else None,
             # Looked at in large slices: they are few among the rows.
             selection=compile_filters([], []),
             mask=None,
@@ -121,11 +121,13 @@ def _check(request: GetFlowsRequest | GetAgentEventsRequest | GetDebugEventsRequ
         raise InvalidQueryError("first cannot be specified with follow")
 
 
-def _time_ns(timestamp: Timestamp, name: str) -> int:
-    if not _MIN_SECONDS <= timestamp.seconds <= _MAX_SECONDS:
-        raise QueryError(
-            f"invalid {name}: seconds out of range of years 1..9999: {timestamp.seconds}"
-        )
+def _time_ns(timestamp: Timestamp) -> int:
+    """Return nanoseconds since 1970, cut to what a row can have; errors are told as Hubble does."""
+    fields = " ".join(f"{field.name}:{value}" for field, value in timestamp.ListFields())
+    if timestamp.seconds < _MIN_SECONDS:
+        raise QueryError(f"proto: timestamp ({fields}) before 0001-01-01")
+    if timestamp.seconds > _MAX_SECONDS:
+        raise QueryError(f"proto: timestamp ({fields}) after 9999-12-31")
     if not 0 <= timestamp.nanos < _NS_PER_S:
-        raise QueryError(f"invalid {name}: nanos out of range: {timestamp.nanos}")
+        raise QueryError(f"proto: timestamp ({fields}) has out-of-range nanos")
     return min(max(timestamp.seconds * _NS_PER_S + timestamp.nanos, 0), _MAX_NS)
