@@ -292,6 +292,6 @@ async def test_bad_requests_for_agent_events(channel: Channel) -> None:
     with pytest.raises(RpcError, match="first cannot be specified with follow") as raised:
         await agent_revisions(channel, pb.GetAgentEventsRequest(first=True, follow=True))
     assert raised.value.code is Code.INVALID_ARGUMENT
-    with pytest.raises(RpcError, match="invalid since") as raised:
+    with pytest.raises(RpcError, match="after 9999-12-31") as raised:
         await agent_revisions(channel, pb.GetAgentEventsRequest(since=Timestamp(seconds=1 << 60)))
     assert raised.value.code is Code.UNKNOWN
