@@ -61,6 +61,10 @@ _TYPE_MASK[L4Kind.VRRP] = 0x0F
 _CODE_MASK: Final = np.zeros(256, np.uint8)
 _CODE_MASK[[L4Kind.ICMPV4, L4Kind.ICMPV6, L4Kind.VRRP]] = 0xFF
 _HAS_PORTS: Final = np.isin(np.arange(256), [L4Kind.TCP, L4Kind.UDP, L4Kind.SCTP])
+_SCTP_CHUNK_AT: Final = 12
+_CHUNK_TYPE: Final = np.zeros(256, np.uint16)
+_CHUNK_TYPE[[1, 2, 7, 8, 14, 6]] = (1, 2, 3, 4, 5, 6)
+"""By type of an SCTP chunk (RFC 9260, section 3.2): flow.SCTPChunkType, 0 for all others."""
 _KIND: Final = np.zeros(256, np.uint8)
 _NEED: Final = np.zeros(256, np.int64)
 for _proto, (_kind, _need) in TRANSPORTS.items():
@@ -251,7 +255,15 @@ def _transport(w: _Walk) -> Packets:
         l4_kind=kind,
         source_port=first,
         destination_port=second,
-        tcp_flags=(words[:, 6] & np.uint16(0x1FF)) * is_tcp,
+        tcp_flags=(words[:, 6] & np.uint16(0x1FF)) * is_tcp + _rest(w, kind, head),
         transport_at=w.at,
         end=w.end,
     )
+
+
+def _rest(w: _Walk, kind: Bytes, head: Bytes) -> Halves:
+    """Read what VRRP and SCTP have beside two numbers: a priority, the type of the first chunk."""
+    priority = head[:, 2] * (kind == scalars.VRRP)
+    has_chunk = (kind == scalars.SCTP) & (w.at + _SCTP_CHUNK_AT < w.end)
+    rest: Halves = _CHUNK_TYPE.take(head[:, _SCTP_CHUNK_AT]) * has_chunk + priority
+    return rest

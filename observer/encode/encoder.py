@@ -30,6 +30,7 @@ from observer.encode.messages import detail_flow, lost_response, progress_respon
 from observer.encode.plan import Plan
 from observer.encode.row_columns import RowColumns
 from observer.encode.traits import SAW_SEGMENT, pack
+from observer.encode.varint import varint
 from observer.entities import LostEvents
 from observer.table.columns import EventKind, L4Kind, RowFlag
 from observer.table.interns import Interns, InternTable
@@ -48,6 +49,9 @@ _RARE: Final = 4
 _TCP_FLAGS: Final = 0x1FF
 _FLAGS_BYTES: Final = np.array([2 + 2 * n.bit_count() for n in range(_TCP_FLAGS + 1)], np.int64)
 """Length of the field TCP.flags, by flags."""
+_HAS_NUMBER: Final = np.isin(np.arange(256), (L4Kind.SCTP, L4Kind.VRRP))
+"""By l4_kind: what has a number in its place."""
+_NUMBER_BYTES: Final = np.array([0, *(1 + len(varint(n)) for n in range(1, 256))], np.int64)
 
 
 class FlowEncoder:
@@ -183,6 +187,9 @@ class FlowEncoder:
         l4_kind = columns("l4_kind")
         flags_bytes = _FLAGS_BYTES.take(columns("tcp_flags") & _TCP_FLAGS)
         flags_bytes *= (l4_kind == _TCP) & SAW_SEGMENT.take(columns("kind"))
+        rows = _HAS_NUMBER.take(l4_kind).nonzero()[0]
+        if len(rows):
+            flags_bytes[rows] = _NUMBER_BYTES.take(columns("tcp_flags").take(rows) & 0xFF)
         total = np.zeros(len(l4_kind), np.int64)
         for _, lengths in pieces:
             total += lengths

@@ -74,7 +74,7 @@ class HeadRows:
     source_port: NDArray[np.uint16]
     destination_port: NDArray[np.uint16]
     tcp_flags_bytes: Ints
-    """Length of the TCP flags' field, 0 for rows that have none."""
+    """Length of the field behind the ports, TCP's flags mostly; 0 for rows that have none."""
 
 
 class HeadLayout:

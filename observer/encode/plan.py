@@ -21,7 +21,7 @@ from observer.encode.messages import (
     policy_messages,
     service_message,
 )
-from observer.encode.traits import Traits, tcp_flags_field, traits_flow
+from observer.encode.traits import Traits, l4_rest_field, traits_flow
 from observer.table.interns import Interns, InternTable
 
 _TRAIT_SLOT_BITS: Final = 13
@@ -151,7 +151,7 @@ class Plan:
     def _trait_fragment(self, traits: Traits) -> bytes:
         others = _ROW_FIELDS + _CONSTANT_FIELDS + _REF_FIELDS + _POLICY_FIELDS
         mask = None if self._mask is None else self._mask.without(others)
-        opened = tcp_flags_field(traits) if self.wants("l4") else b""
+        opened = l4_rest_field(traits) if self.wants("l4") else b""
         return opened + _encode(traits_flow(traits), mask)
 
     def _ref_fragments(self) -> Iterator[tuple[str, RefFragments[Any]]]:

@@ -5,8 +5,9 @@ that rows with equal keys share one encoded fragment. This module packs keys, un
 builds the flow's fields from them.
 
     word 0   kind sub_type verdict drop_reason direction is_reply+1 match_type trace_reason (8 each)
-    word 1   bits 0-15 TCP flags, or type << 8 | code    16-31 proxy port
+    word 1   bits 0-15 TCP flags, SCTP chunk type, or type << 8 | code    16-31 proxy port
              32-39 l4_kind    40-47 ip_version    48-55 auth_type
+             56-63 VRRP priority
 """
 
 import struct
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from api.proto.flow.flow_pb2 import Flow, FlowType, TraceObservationPoint
 from observer.encode.messages import open_enum
 from observer.encode.summary import TCP_FLAG_NAMES, summary
+from observer.encode.varint import varint
 from observer.table.columns import EventKind, L4Kind
 
 U64 = np.uint64
@@ -41,7 +43,7 @@ SAW_SEGMENT: Final = ~np.isin(_NUMBERS, (EventKind.L7, EventKind.TRACE_SOCK))
 """By kind: whether a TCP row has flags, and not only ports that somebody told."""
 _REPLY: Final = 1
 _REPLY_INDEX: Final = _BYTES.index("is_reply")
-_KEY: Final = struct.Struct("<8BHHBBBx")
+_KEY: Final = struct.Struct("<8BHHBBBB")
 _FLOW_TYPES: Final[dict[int, FlowType]] = {
     EventKind.L7: FlowType.L7,
     EventKind.TRACE_SOCK: FlowType.SOCK,
@@ -60,14 +62,15 @@ def pack(column: Columns) -> NDArray[U64]:
     keys[:, _REPLY_INDEX] += 1
     high = keys.view(np.uint16)[:, _WORD_BYTES // 2 :]
     high[:, 0] = column("tcp_flags")
+    high[:, 3] = column("auth_type")
     typed = _IS_TYPED.take(l4_kind).nonzero()[0]
     if len(typed):
+        high[typed, 3] |= high[typed, 0] << 8
         codes = column("destination_port").take(typed) & 0xFF
         high[typed, 0] = column("source_port").take(typed) << 8 | codes
     high[:, 1] = column("proxy_port")
     keys[:, 12] = l4_kind
     keys[:, 13] = column("ip_version")
-    high[:, 3] = column("auth_type")
     return keys.view("<u8")
 
 
@@ -83,11 +86,12 @@ class Traits(NamedTuple):
     match_type: int
     trace_reason: int
     tcp_flags: int
-    """Or type << 8 | code."""
+    """Or SCTP's chunk type, or type << 8 | code."""
     proxy_port: int
     l4_kind: int
     ip_version: int
     auth_type: int
+    vrrp_priority: int
 
     @classmethod
     def unpack(cls, key: bytes) -> "Traits":
@@ -102,8 +106,14 @@ class Traits(NamedTuple):
         return self.l4_kind == L4Kind.TCP and bool(SAW_SEGMENT[self.kind])
 
 
-def tcp_flags_field(traits: Traits) -> bytes:
-    """Return field 3 of flow.TCP encoded; empty for rows that have none."""
+def l4_rest_field(traits: Traits) -> bytes:
+    """Return field 3 of the protocol encoded, empty for rows that have none.
+
+    It is flow.TCP.flags, flow.SCTP.chunk_type or flow.VRRP.priority.
+    """
+    if traits.l4_kind in (L4Kind.SCTP, L4Kind.VRRP):
+        number = traits.tcp_flags if traits.l4_kind == L4Kind.SCTP else traits.vrrp_priority
+        return b"\x18" + varint(number) if number else b""
     if not traits.has_tcp_flags:
         return b""
     bits = [bit for bit in range(len(TCP_FLAG_NAMES)) if traits.tcp_flags >> bit & 1]

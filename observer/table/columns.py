@@ -68,7 +68,8 @@ FLOW_COLUMNS: Final[dict[str, tuple[DTypeLike, Shape]]] = {
     "flags": (np.uint8, ()),  # RowFlag
     "ip_version": (np.uint8, ()),  # flow.IPVersion
     "l4_kind": (np.uint8, ()),  # L4Kind
-    "tcp_flags": (np.uint16, ()),  # bits 0..8: FIN SYN RST PSH ACK URG ECE CWR NS
+    "tcp_flags": (np.uint16, ()),  # bits 0..8: FIN SYN RST PSH ACK URG ECE CWR NS;
+    # SCTP: flow.SCTPChunkType of the first chunk, VRRP: priority
     "source_ip": (np.uint64, (2,)),  # 16 network-order bytes; IPv4 as ::ffff:a.b.c.d; 0 none
     "destination_ip": (np.uint64, (2,)),
     "source_port": (np.uint16, ()),  # host order; ICMP, VRRP, IGMP: type

@@ -22,6 +22,7 @@ LOST: Final = np.uint8(EventKind.LOST)
 TCP: Final = np.uint8(L4Kind.TCP)
 UDP: Final = np.uint8(L4Kind.UDP)
 ICMPV4: Final = np.uint8(L4Kind.ICMPV4)
+SCTP: Final = np.uint8(L4Kind.SCTP)
 VRRP: Final = np.uint8(L4Kind.VRRP)
 
 ETHERNET: Final = np.uint8(RowFlag.ETHERNET)

@@ -167,6 +167,27 @@ def test_a_source_that_was_not_translated_after_all(station: Station) -> None:
     assert row["xlated_ref"] == 0
 
 
+SCTP = bytes.fromhex("a028 01bb 00000000 00000000")
+VRRP = bytes.fromhex("21 07 c8 01 0000 0000")
+
+
+@pytest.mark.parametrize(
+    ("proto", "transport", "number"),
+    [
+        pytest.param(132, SCTP + b"\x01\0\0\x14", 1, id="INIT"),
+        pytest.param(132, SCTP + b"\x0e\0\0\x04", 5, id="SHUTDOWN_COMPLETE"),
+        pytest.param(132, SCTP + b"\0\0\0\x04", 0, id="DATA"),
+        pytest.param(132, SCTP, 0, id="no chunk"),
+        pytest.param(112, VRRP, 200, id="VRRP priority"),
+    ],
+)
+def test_what_stands_where_tcp_has_flags(
+    station: Station, proto: int, transport: bytes, number: int
+) -> None:
+    row = station.row(trace(ethernet(0x0800, ipv4(proto, transport))))
+    assert row["tcp_flags"] == number
+
+
 def test_losses_of_the_rings_are_rows(station: Station) -> None:
     lost = LostSamples(cpu=1, count=12, first_mono_ns=900, last_mono_ns=1001)
     batch = make_batch([trace(PACKET), b"\0", trace(PACKET)])

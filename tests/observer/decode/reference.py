@@ -343,4 +343,8 @@ def _transport(packet: Packet, proto: int, data: bytes) -> None:
         if control >> 12 < 5:
             raise RefusedError("tcp header invalid")
         packet.tcp_flags = control & 0x1FF
+    elif kind == 5 and len(data) > 12:
+        packet.tcp_flags = {1: 1, 2: 2, 7: 3, 8: 4, 14: 5, 6: 6}.get(data[12], 0)
+    elif kind == 6:
+        packet.tcp_flags = data[2]
     packet.payload = data[8:]

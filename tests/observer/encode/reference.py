@@ -218,8 +218,10 @@ def _add_packet(flow: flow_pb2.Flow, row: Row, table: FlowTable) -> None:
             flow.l4.ICMPv6.type, flow.l4.ICMPv6.code = source, destination
         case 5:
             flow.l4.SCTP.source_port, flow.l4.SCTP.destination_port = source, destination
+            flow.l4.SCTP.chunk_type = row.tcp_flags
         case 6:
             flow.l4.VRRP.type, flow.l4.VRRP.vrid = source, destination
+            flow.l4.VRRP.priority = row.tcp_flags
         case 7:
             flow.l4.IGMP.type = source
             flow.l4.IGMP.SetInParent()

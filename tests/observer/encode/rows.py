@@ -244,6 +244,10 @@ def _fill_packet(columns: dict[str, np.ndarray], index: int, rng: np.random.Gene
         columns["destination_port"][index] = 0 if l4_kind == L4Kind.IGMP else rng.integers(0, 18)
     if l4_kind == L4Kind.TCP:
         columns["tcp_flags"][index] = rng.choice([0, 2, 18, 16, 17, 511, 4])
+    elif l4_kind == L4Kind.SCTP:
+        columns["tcp_flags"][index] = rng.integers(0, 7)
+    elif l4_kind == L4Kind.VRRP:
+        columns["tcp_flags"][index] = rng.choice([0, 1, 100, 127, 128, 254, 255])
 
 
 def _tunnel(rng: np.random.Generator) -> Tunnel:
