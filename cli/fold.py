@@ -48,8 +48,8 @@ class OneLinePerPacket:
         """Print the verdicts that wait, and what the printer held back."""
         out: list[bytes] = []
         self._release(len(self._waiting), out)
-        text = self._inner.batch(out)
-        return (text if isinstance(text, str) else text.decode()) + self._inner.finish()
+        texts = self._inner.batch(out), self._inner.finish()
+        return "".join(text if isinstance(text, str) else text.decode() for text in texts)
 
     def _take(self, response: GetFlowsResponse, out: list[bytes]) -> None:
         flow = response.flow

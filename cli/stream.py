@@ -56,17 +56,22 @@ def ask(question: Question, surroundings: Surroundings) -> None:
 async def _ask(question: Question, surroundings: Surroundings) -> None:
     shown = _Shown(question, surroundings)
     try:
-        if question.memory is None:
-            await _ask_once(question, shown, surroundings)
-        else:
-            await _ask_again_and_again(question, question.memory, shown, surroundings)
+        try:
+            await _answer(question, shown, surroundings)
+        finally:
+            shown.finish()
     except RpcError as error:
         if error.code is not Code.CANCELLED:
             raise CliError(rpc_text(error)) from None
     except DecodeError as error:
         raise CliError(f"rpc error: code = Internal desc = unreadable message: {error}") from None
-    finally:
-        shown.finish()
+
+
+async def _answer(question: Question, shown: "_Shown", surroundings: Surroundings) -> None:
+    if question.memory is None:
+        await _ask_once(question, shown, surroundings)
+    else:
+        await _ask_again_and_again(question, question.memory, shown, surroundings)
 
 
 async def _ask_once(question: Question, shown: "_Shown", surroundings: Surroundings) -> None:

@@ -15,6 +15,7 @@ from cli.filters.tracker import FilterFlags
 from cli.flags.arguments import Arguments
 from cli.memory import Memory
 from cli.printers.choice import Printer, flow_printer, output_format, wants_legacy_json
+from cli.printers.twohands import TwoHands
 from cli.selection import select
 from cli.stream import Question, ask
 from cli.surroundings import Surroundings
@@ -80,7 +81,7 @@ def _printer(output: str, arguments: Arguments, surroundings: Surroundings) -> P
         return AggregatePrinter(names, output, time_text(arguments.text("time-format")))
     printer = _line_printer(output, arguments, surroundings)
     if not arguments.on("one-line-per-packet"):
-        return printer
+        return _with_two_hands(printer, output, arguments)
     from cli.fold import OneLinePerPacket
 
     return OneLinePerPacket(
@@ -89,6 +90,18 @@ def _printer(output: str, arguments: Arguments, surroundings: Surroundings) -> P
         policy_names=arguments.on("print-policy-names"),
         settle=arguments.on("follow"),
     )
+
+
+def _with_two_hands(printer: Printer, output: str, arguments: Arguments) -> Printer:
+    """Let two processes write what may be long and ends: no stream, and no pipe.
+
+    A port-forward has threads at work, which a fork would cut off in the middle.
+    """
+    if output not in ("compact", "json") or arguments.text("input-file"):
+        return printer
+    if arguments.on("follow") or arguments.on("port-forward"):
+        return printer
+    return TwoHands(printer)
 
 
 def _line_printer(output: str, arguments: Arguments, surroundings: Surroundings) -> Printer:

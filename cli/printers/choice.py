@@ -30,7 +30,7 @@ class Printer(Protocol):
     def batch(self, messages: Sequence[bytes]) -> str | bytes:
         """Write what can be written of a batch; raises DecodeError."""
 
-    def finish(self) -> str:
+    def finish(self) -> str | bytes:
         """Write what was held back to the end."""
 
 
