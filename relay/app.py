@@ -16,12 +16,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Final
 
 import uvloop
 
 from api.lane.health import Health
-from api.lane.server import Server
+from api.lane.tls import TlsSource
 from api.process import log
 from api.process.configure import resolve_flags
 from api.process.errors import SettingError
@@ -30,7 +31,7 @@ from relay.commands import check, config
 from relay.encryption import towards_clients, towards_nodes
 from relay.errors import RelayError
 from relay.health import follow_health
-from relay.listening import health_methods, listen, main_methods
+from relay.listening import SERVICES, health_methods, listen, main_methods
 from relay.nodes.discovery import discovery_of
 from relay.nodes.pool import NodePool
 from relay.session import Surroundings
@@ -90,22 +91,19 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     node_tls, client_tls = towards_nodes(settings), towards_clients(settings)
-    health, servers = Health(), list[Server]()
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            pool = NodePool(tasks, tls=node_tls)
-            discovery = discovery_of(settings, pool, node_tls)
-            around = Surroundings(
-                pool=pool,
-                node_name=settings.node_name,
-                patience_s=settings.sort_buffer_drain_timeout,
-                clock_s=time.monotonic,
-                wall_ns=time.time_ns,
-            )
-            main = main_methods(around, health)
-            servers.append(await listen(main, settings.listen_address, tls=client_tls))
-            probes = health_methods(health)
-            servers.append(await listen(probes, settings.health_listen_address, tls=None))
+    health = Health()
+    async with asyncio.TaskGroup() as tasks:
+        pool = NodePool(tasks, tls=node_tls)
+        discovery = discovery_of(settings, pool, node_tls)
+        around = Surroundings(
+            pool=pool,
+            node_name=settings.node_name,
+            patience_s=settings.sort_buffer_drain_timeout,
+            clock_s=time.monotonic,
+            wall_ns=time.time_ns,
+        )
+        async with AsyncExitStack() as opened:
+            await _open(settings, around, health, client_tls, opened)
             workers = [
                 tasks.create_task(discovery.run()),
                 tasks.create_task(follow_health(health, discovery, pool)),
@@ -114,14 +112,34 @@ async def run(settings: Settings) -> None:
             logger.info("ready cluster=%s peers=%s", settings.cluster_name, settings.peer_service)
             await stop.wait()
             logger.info("stopping")
-            for server in servers:
-                await server.stop(settings.shutdown_grace)
-            for worker in workers:
-                worker.cancel()
-            pool.keep_only(())
-    finally:
-        for server in servers:
-            await server.stop(0)
+        for worker in workers:
+            worker.cancel()
+        pool.keep_only(())
+
+
+async def _open(
+    settings: Settings,
+    around: Surroundings,
+    health: Health,
+    tls: TlsSource | None,
+    opened: AsyncExitStack,
+) -> None:
+    """Listen on all addresses; leaving `opened` ends that, with grace for open calls."""
+    methods = main_methods(around, health)
+    if settings.metrics_listen_address is not None:
+        # here, since what it imports takes longer than all the rest to start
+        from relay import metrics
+
+        registry = metrics.relay_registry(around.pool, around.wall_ns)
+        methods = metrics.counted(methods, SERVICES, registry)
+        page = await metrics.serve_metrics(settings.metrics_listen_address, registry)
+        opened.push_async_callback(page.cleanup)
+    for served, address, secret in (
+        (methods, settings.listen_address, tls),
+        (health_methods(health), settings.health_listen_address, None),
+    ):
+        server = await listen(served, address, tls=secret)
+        opened.push_async_callback(server.stop, settings.shutdown_grace)
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

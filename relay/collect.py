@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from api.lane.client import Channel
     from api.lane.metadata import Metadata
     from relay.merge import Source
-    from relay.nodes.link import NodeConnection, NodeLink
+    from relay.nodes.connection import NodeConnection
+    from relay.nodes.link import NodeLink
 
 PROGRESS: Final = (("leavitt-progress", "1"),)
 """Asks a node to say how far it is where it has nothing else to say."""
@@ -66,23 +68,24 @@ class Collector:
             RpcError: the stream failed, or there was something else than responses in it.
         """
         self._boundary.begin_again()
-        call = connection.channel.server_stream(
-            self._path, self._next_request(), metadata=self._metadata
-        )
-        scanner = Scanner()
         try:
-            async with call:
-                async for framed in call.frames():
-                    scanned = scanner.scan(framed.data)
-                    on_answer()
-                    self._take(scanned, source)
-                    await source.room()
+            with connection.for_stream() as channel:
+                await self._read(channel, source, on_answer)
         except MalformedError as error:
             raise RpcError(Code.INTERNAL, f"malformed response: {error}") from error
         except RpcError as error:
             raise connection.reason or error from error
         finally:
             self.link.account.frontiers.pop(source, None)
+
+    async def _read(self, channel: Channel, source: Source, on_answer: Callable[[], None]) -> None:
+        request, scanner = self._next_request(), Scanner()
+        async with channel.server_stream(self._path, request, metadata=self._metadata) as call:
+            async for framed in call.frames():
+                scanned = scanner.scan(framed.data)
+                on_answer()
+                self._take(scanned, source)
+                await source.room()
 
     def _take(self, scanned: Scanned, source: Source) -> None:
         """Count what came and hand on what is new of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from api.lane.reflection import reflection_methods
 from api.lane.server import Server
@@ -25,24 +25,27 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+_OBSERVER: Final = observer_pb2.DESCRIPTOR.services_by_name["Observer"]
+_RELAY: Final = relay_pb2.DESCRIPTOR.services_by_name["Relay"]
+_HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"]
+SERVICES: Final = (_OBSERVER, _RELAY, _HEALTH)
+"""What the main address serves, reflection apart."""
+
+
 def main_methods(around: Surroundings, health: Health) -> dict[str, Method]:
     """Return all methods of the main address."""
-    observer = observer_pb2.DESCRIPTOR.services_by_name["Observer"]
-    status = relay_pb2.DESCRIPTOR.services_by_name["Relay"]
-    checks = health_pb2.DESCRIPTOR.services_by_name["Health"]
     return (
-        service_methods(observer, ObserverService(around.pool))
+        service_methods(_OBSERVER, ObserverService(around.pool))
         | stream_methods(around)
-        | service_methods(status, StatusService(around.pool, around.wall_ns))
-        | service_methods(checks, health)
-        | reflection_methods((observer, status, checks))
+        | service_methods(_RELAY, StatusService(around.pool, around.wall_ns))
+        | service_methods(_HEALTH, health)
+        | reflection_methods(SERVICES)
     )
 
 
 def health_methods(health: Health) -> dict[str, Method]:
     """Return the methods of the address for probes."""
-    checks = health_pb2.DESCRIPTOR.services_by_name["Health"]
-    return service_methods(checks, health) | reflection_methods((checks,))
+    return service_methods(_HEALTH, health) | reflection_methods((_HEALTH,))
 
 
 async def listen(methods: dict[str, Method], address: str, *, tls: TlsSource | None) -> Server:
@@ -56,6 +59,6 @@ async def listen(methods: dict[str, Method], address: str, *, tls: TlsSource | N
         bound = await server.listen(address, ssl=tls)
     except OSError as error:
         await server.stop(0)
-        raise RelayError(str(error)) from error
+        raise RelayError(error.strerror or str(error)) from error
     logger.info("listening address=%s tls=%s", bound, "off" if tls is None else "on")
     return server

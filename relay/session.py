@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from api.lane.metadata import Metadata
     from relay.limit import Limit
     from relay.merge import Source
-    from relay.nodes.link import NodeConnection, NodeLink
+    from relay.nodes.connection import NodeConnection
+    from relay.nodes.link import NodeLink
     from relay.nodes.pool import NodePool
 
 logger = logging.getLogger(__name__)

@@ -95,7 +95,7 @@ def _address(name: str, address: str) -> Finding:
     try:
         listening_socket(parse_address(address)).close()
     except OSError as error:
-        return _blocker(name, str(error))
+        return _blocker(name, error.strerror or str(error))
     return Finding(name=name, found=f"{address} is free")
 
 

@@ -24,6 +24,7 @@ from api.lane.status import Code, RpcError
 from api.proto.health.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from api.proto.observer.observer_pb2 import ServerStatusRequest, ServerStatusResponse
 from relay.nodes.account import Account
+from relay.nodes.connection import NodeConnection
 from relay.nodes.peer import target_of
 
 if TYPE_CHECKING:
@@ -61,28 +62,6 @@ class LinkState(StrEnum):
     TRANSIENT_FAILURE = "TRANSIENT_FAILURE"
     SHUTDOWN = "SHUTDOWN"
     NIL_CONNECTION = "NIL_CONNECTION"
-
-
-class NodeConnection:
-    """One life of a link, from the first answer of the node to the last."""
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
-        self.over = asyncio.Event()
-        self.reason: RpcError | None = None
-        """Why we ended it, if we did; streams that broke with it say this."""
-
-    def end(self, reason: RpcError) -> None:
-        """End it for a reason; the first one counts."""
-        if self.reason is None:
-            self.reason = reason
-        self.over.set()
-
-    async def ended(self) -> None:
-        """Wait until somebody has ended it; raises the reason."""
-        await self.over.wait()
-        if self.reason is not None:
-            raise self.reason
 
 
 class NodeLink:
@@ -168,18 +147,20 @@ class NodeLink:
         except RpcError as error:
             self._set(LinkState.NIL_CONNECTION)
             return error
+        connection = NodeConnection(channel, self._open)
         try:
             self._set(LinkState.CONNECTING)
             status = await channel.unary(
                 SERVER_STATUS, ServerStatusRequest(), ServerStatusResponse, timeout_s=_DIAL_S
             )
-            reason = await self._watch(self._rose(channel, status))
+            self._rose(connection, status)
+            reason = await self._watch(connection)
             # before the streams break with the channel: they ask for the reason
             self._end(reason)
         except RpcError as failure:
             reason = failure
         finally:
-            await channel.close()
+            await connection.close()
         return reason
 
     def _open(self) -> Channel:
@@ -247,17 +228,16 @@ class NodeLink:
                     raise RpcError(Code.UNAVAILABLE, text) from error
             self.heard(0)
 
-    def _rose(self, channel: Channel, status: ServerStatusResponse) -> NodeConnection:
+    def _rose(self, connection: NodeConnection, status: ServerStatusResponse) -> None:
         self._backoff.succeeded()
         account = self.account
         account.version = status.version
         account.connections += 1
         account.connected_since_ns = self._wall_ns()
         self.heard(0)
-        self.connection = NodeConnection(channel)
+        self.connection = connection
         logger.info("node connected name=%s address=%s", self.name, self.address)
         self._set(LinkState.READY)
-        return self.connection
 
     def _fell(self, error: RpcError) -> None:
         was_up = self.account.connected_since_ns is not None

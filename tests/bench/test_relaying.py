@@ -40,5 +40,5 @@ def test_delays_are_those_of_the_nodes_that_speak(tmp_path: Path, flows: Path) -
 
 
 def test_a_relay_that_is_not_there_is_named() -> None:
-    with pytest.raises(WrongAnswerError, match="connect to 127.0.0.1:1"):
+    with pytest.raises(WrongAnswerError, match=r"connect to 127\.0\.0\.1:1"):
         read_history(Relay(target="127.0.0.1:1", pid=1), number=1, expected=1)

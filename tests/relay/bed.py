@@ -19,6 +19,7 @@ from api.lane.status import RpcError
 from api.lane.wire import Framed
 from api.proto.health import health_pb2
 from api.proto.observer import observer_pb2 as pb
+from api.version import WIRE_VERSION
 from relay.listening import main_methods
 from relay.nodes.peer import Peer
 from relay.nodes.pool import NodePool
@@ -214,7 +215,8 @@ async def bed(folder: Path, *names: str, patience_s: float = 30.0) -> AsyncItera
             clock_s=time.monotonic,
             wall_ns=time.time_ns,
         )
-        server = Server(main_methods(around, Health()))
+        version = (("hubble-relay-version", WIRE_VERSION),)
+        server = Server(main_methods(around, Health()), initial_metadata=version)
         address = await server.listen(f"unix://{folder}/relay.sock")
         channel = Channel(address)
         found = Bed(folder=folder, pool=pool, channel=channel, nodes=[])
