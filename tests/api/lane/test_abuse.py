@@ -329,7 +329,8 @@ async def test_rapid_reset(serve: Serve) -> None:
         await peer.cut_off()
     statistics = server.statistics()
     assert statistics.refused == {Refusal.RESET_FLOOD: 1}
-    assert statistics.calls_total <= 101
+    # Rates are counted by the second: the attack may fall into two of them.
+    assert statistics.calls_total <= 2 * 101
     assert (statistics.calls_open, statistics.connections_open) == (0, 0)
     await still_serves(address)
 

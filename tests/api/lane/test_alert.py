@@ -89,8 +89,7 @@ async def test_grpcio_logs_why(
 
 async def test_a_raw_client_reads_the_alert_and_then_the_end(serve: Serve, made: Path) -> None:
     _, address = await serve(ssl=server_tls(made))
-    context = ssl.create_default_context(cafile=str(made / "ca.crt"))
-    context.set_alpn_protocols(["h2"])
+    context = ClientTls(authorities=(made / "ca.crt",)).context()
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(
         host, int(port), ssl=context, server_hostname=NAME
@@ -106,8 +105,7 @@ async def test_a_raw_client_reads_the_alert_and_then_the_end(serve: Serve, made:
 
 async def test_who_stays_after_the_alert_is_cut(serve: Serve, made: Path) -> None:
     server, address = await serve(ssl=server_tls(made), limits=Limits(close_s=0.05))
-    context = ssl.create_default_context(cafile=str(made / "ca.crt"))
-    context.set_alpn_protocols(["h2"])
+    context = ClientTls(authorities=(made / "ca.crt",)).context()
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_hostname=NAME)
     host, _, port = address.rpartition(":")
