@@ -21,15 +21,18 @@ from server.maps import MapWriter
 from server.mirror import REFUSALS
 from server.pace import Pace
 from server.placement import Placement
+from server.policy_desk import Known
 from server.problems import Problems
 from server.view import Viewer
 
 if TYPE_CHECKING:
     from observer.addresses import AddressBook
+    from policy.rules import Policy
     from server.cluster.state import ClusterState
     from server.enforcement import Enforcement
     from server.maps import EndpointMaps
     from server.observed import ObservedInterfaces
+    from server.policy_desk import PolicyDesk
     from server.view import NodeView
 
 SETTLE_S = 0.01
@@ -63,11 +66,12 @@ class EndpointManager:
         interfaces: InterfaceSource | None,
         observed: ObservedInterfaces | None = None,
         events: AgentEvents | None = None,
+        desk: PolicyDesk | None = None,
     ) -> None:
         """Take what to reconcile; without datapath and interfaces (a replay) only the book.
 
         With `observed` interfaces are others' to connect, and only looked at: no datapath then.
-        `events` hears what was done.
+        `events` hears what was done, `desk` is shown what is in force.
         """
         self.ready = asyncio.Event()
         """Set when the first round that was asked for is done."""
@@ -81,6 +85,7 @@ class EndpointManager:
         self._maps = None if datapath is None else MapWriter(datapath, self.problems, self._events)
         self._placement = Placement({} if datapath is None else datapath.endpoint_interfaces())
         self._observed = observed
+        self._desk = desk
         self._source = interfaces
         self._picture = NO_INTERFACES
         self._due = asyncio.Event()
@@ -127,6 +132,21 @@ class EndpointManager:
             await self._write(picture, view, enforcement, pace)
             is_settled = enforcement.is_settled
         self.problems.end_round()
+        self._show(view, policies)
+
+    def _show(self, view: NodeView, policies: tuple[Policy, ...]) -> None:
+        """Let people see what is in force now."""
+        if self._desk is None:
+            return
+        known = Known(
+            view=view,
+            pods=dict(self._state.pods),
+            policies=policies,
+            revisions=self._policies.revisions,
+            networks=self._policies.networks,
+            problems=self.problems.present,
+        )
+        self._desk.show(known)
 
     async def _write(
         self, picture: Interfaces, view: NodeView, enforcement: Enforcement, pace: Pace

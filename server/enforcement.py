@@ -90,9 +90,14 @@ class PolicyBook:
         self._subjects: dict[int, Subject] = {}
 
     @property
-    def policies(self) -> tuple[Policy, ...]:
-        """The policies as they are now."""
-        return self._policies
+    def revisions(self) -> Mapping[PolicyName, int]:
+        """Since which revision each policy is as it is."""
+        return {name: ref.revision for name, ref in self._refs.items()}
+
+    @property
+    def networks(self) -> Mapping[Network, int]:
+        """Networks outside the cluster with their identities, as last given out."""
+        return {} if self._last is None else self._last[2].networks
 
     async def enforce(
         self, policies: tuple[Policy, ...], view: NodeView, pace: Pace

@@ -12,6 +12,7 @@ from api.lane.server import Server
 from api.lane.service import service_methods
 from api.lane.tls import ServerTls, TlsError
 from api.proto.health import health_pb2
+from api.proto.leavitt import policy_pb2
 from api.proto.observer import observer_pb2
 from api.proto.peer import peer_pb2
 from api.version import WIRE_VERSION
@@ -19,6 +20,7 @@ from server.errors import ServerError
 from server.node import Node
 from server.observer_service import HEALTH_NAME
 from server.peer_service import PeerService
+from server.policy_service import PolicyService
 from server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -48,17 +50,19 @@ async def listen(settings: Settings, node: Node, health: Health) -> Server:
 
 
 def node_lane(node: Node, health: Health) -> Server:
-    """Make the lane of a node: Observer, Peer, health, and reflection of them all."""
+    """Make the lane of a node: Observer, Peer, Policies, health, and reflection of them all."""
     observer = observer_pb2.DESCRIPTOR.services_by_name["Observer"]
     peer = peer_pb2.DESCRIPTOR.services_by_name["Peer"]
+    policies = policy_pb2.DESCRIPTOR.services_by_name["Policies"]
     checks = health_pb2.DESCRIPTOR.services_by_name["Health"]
     methods = (
         service_methods(observer, node.service)
         | service_methods(peer, PeerService(node.peers))
+        | service_methods(policies, PolicyService(node.desk))
         | service_methods(checks, health)
     )
     return Server(
-        methods | reflection_methods((observer, peer, checks)),
+        methods | reflection_methods((observer, peer, policies, checks)),
         initial_metadata=(("hubble-server-version", WIRE_VERSION),),
     )
 

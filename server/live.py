@@ -72,6 +72,7 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
             interfaces=interfaces,
             observed=ObservedInterfaces(datapath, settings.interface) if is_observing else None,
             events=events,
+            desk=node.desk,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_read(rings, node, recorder, accounts))
@@ -128,7 +129,9 @@ async def _follow(
 ) -> None:
     """Take in what changes in the cluster, or else in the engine; or the node has no pods."""
     if settings.state is not None:
-        batches = StateFolder(settings.state).changes()
+        folder = StateFolder(settings.state)
+        node.desk.hear(lambda: map(str, folder.errors))
+        batches = folder.changes()
     elif observes(settings) and settings.container_socket:
         batches = Containers(settings.container_socket, node_name=settings.node_name).changes()
     else:

@@ -23,6 +23,7 @@ from observer.table.interns import Interns
 from observer.table.ring import FlowTable
 from server.observer_service import ObserverService
 from server.peers import PeerBook
+from server.policy_desk import PolicyDesk
 from server.settings import Settings
 
 _EMITTER: Final = "Hubble"
@@ -40,6 +41,7 @@ class Node:
     agent_log: AgentLog
     service: ObserverService
     peers: PeerBook
+    desk: PolicyDesk
 
 
 def build_node(settings: Settings) -> Node:
@@ -68,4 +70,5 @@ def build_node(settings: Settings) -> Node:
             cluster_name=settings.cluster_name,
             prefer_ipv6=settings.prefer_ipv6,
         ),
+        desk=PolicyDesk(node_name=settings.node_name),
     )

@@ -53,6 +53,7 @@ async def observe(
         book=node.book,
         datapath=None,
         interfaces=None,
+        desk=node.desk,
     )
     changed = False
     async for item in replayed(recording, speed=settings.speed):

@@ -4,6 +4,8 @@ Loading this page loads no protobuf and no network: the flags of a command are f
 name is met, its function when it runs.
 """
 
+from collections.abc import Callable
+
 from cli.flags.server import GLOBAL, SERVER
 from cli.flags.table import Command, Flag, FlagSet, switch
 
@@ -181,6 +183,76 @@ WATCH = Command(
     ),
 )
 
+
+def _policy(*more: str) -> Callable[[], tuple[FlagSet, ...]]:
+    """Make the flags of a policy command, with those of these names."""
+
+    def sets() -> tuple[FlagSet, ...]:
+        from cli.flags import policy
+
+        output = _output("text", "text or json", ("text", "json"))
+        return (*(getattr(policy, name) for name in more), output, SERVER, GLOBAL)
+
+    return sets
+
+
+_VERDICT_EXAMPLE = """\
+May the xwing land?
+  hubble policy verdict --from-pod default/xwing --to-pod default/deathstar --port 80/TCP
+
+May a pod reach an address outside?
+  hubble policy verdict --from-pod default/xwing --to-ip 192.0.2.7 --port 443"""
+
+POLICY = Command(
+    name="policy",
+    summary="Show network policies, and what they say of a packet",
+    help=(
+        "Show the network policies that a node enforces, and what they say of a packet.\n"
+        "Nodes answer this, relays do not."
+    ),
+    sets=_group,
+    children=(
+        Command(
+            name="explain",
+            summary="Why a flow was dropped, and what would let it pass",
+            help=(
+                "Explain what policies say of a flow: of the one with a uuid, or the last one of\n"
+                "a pod that was dropped. Each rule of the policies that select the pods is named,\n"
+                "with the reason why it is not about the flow, and the smallest change that would\n"
+                "let it pass. Policies are asked as they are now."
+            ),
+            sets=_policy("DROPPED"),
+            run="cli.commands.policy:run_explain",
+        ),
+        Command(
+            name="list",
+            summary="The policies in force",
+            help="List the policies that are in force, and what cannot be honoured.",
+            sets=_policy(),
+            run="cli.commands.policy:run_list",
+        ),
+        Command(
+            name="show",
+            words="[NAMESPACE/]NAME",
+            summary="One policy: whom it selects, its rules",
+            help="Show a policy: which pods it selects, where it isolates them, and its rules.",
+            sets=_policy(),
+            run="cli.commands.policy:run_show",
+        ),
+        Command(
+            name="verdict",
+            summary="What would become of a packet, without sending one",
+            help=(
+                "Say what would become of a packet that begins a connection, by which rule, or\n"
+                "which rule misses it by least. No packet is sent."
+            ),
+            examples=_VERDICT_EXAMPLE,
+            sets=_policy("PACKET"),
+            run="cli.commands.policy:run_verdict",
+        ),
+    ),
+)
+
 REFLECT = Command(
     name="reflect",
     summary="Show the API of a server",
@@ -238,6 +310,7 @@ ROOT = Command(
             children=(AGENT_EVENTS, DEBUG_EVENTS, FLOWS),
             run=FLOWS.run,
         ),
+        POLICY,
         REFLECT,
         Command(
             name="status",

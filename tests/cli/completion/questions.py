@@ -1,7 +1,7 @@
 """Lines that are not finished yet, and what every shell offers for their last word."""
 
 QUESTIONS = [
-    ("hubble |", "completion config help list observe status version"),
+    ("hubble |", "completion config help list observe policy status version"),
     ("hubble ob|", "observe"),
     ("hubble --server x:1 st|", "status"),
     ("hubble -D st|", "status"),

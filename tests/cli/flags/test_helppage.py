@@ -19,6 +19,8 @@ from cli.flags.scan import find_command
         ["list", "nodes"],
         ["observe"],
         ["observe", "agent-events"],
+        ["policy"],
+        ["policy", "verdict"],
         ["status"],
     ],
     ids=" ".join,
