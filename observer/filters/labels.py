@@ -56,7 +56,8 @@ class Requirement:
     key: str
     operator: str
     """exists, !, in, notin, > or <; the equality signs are sets of one value."""
-    values: tuple[str, ...]
+    values: frozenset[str]
+    """What `in` and `notin` compare with; one number for > and <."""
     network: Network | None
     """The key as a network, where the source is cidr."""
 
@@ -88,7 +89,7 @@ class Requirement:
     def _in_order(self, value: str) -> bool:
         if not INTEGER.fullmatch(value):
             return False
-        bound = int(self.values[0])
+        bound = int(min(self.values))
         return int(value) > bound if self.operator == ">" else int(value) < bound
 
 

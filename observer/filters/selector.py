@@ -166,7 +166,9 @@ def _requirement(key: str, operator: str, values: tuple[str, ...]) -> Requiremen
         if reason := _value_error(value):
             raise _invalid(f"values[{index}][{full_key}]", value, reason)
     network = parse_network(rest) if source == CIDR_SOURCE else None
-    return Requirement(source=source, key=rest, operator=operator, values=values, network=network)
+    return Requirement(
+        source=source, key=rest, operator=operator, values=frozenset(values), network=network
+    )
 
 
 def _key_error(key: str) -> str:
