@@ -41,6 +41,7 @@ class FakeRing(PerfRing):
     def __init__(self, position: int, content: bytes) -> None:
         self.cpu = 0
         self.counts_lost = False
+        self.misshapen = 0
         self.last_time_ns = 0
         self.fd = os.open(os.devnull, os.O_RDONLY)
         self._map = mmap.mmap(-1, PAGE + RING_BYTES)
