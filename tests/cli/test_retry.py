@@ -17,6 +17,8 @@ from api.lane.status import Code, RpcError
 from api.lane.wire import Framed, frame
 from api.proto.observer import observer_pb2
 from api.proto.observer.observer_pb2 import GetFlowsResponse
+from bench.processes import program
+from bench.recorded import Recorded, record
 from cli.app import run
 from cli.retry import gaps_between
 from tests.cli.conftest import Hubble
@@ -208,3 +210,43 @@ def test_retry_is_for_following(screen: Screen) -> None:
 )
 def test_gaps(oldest: dict[str, int], gaps: dict[str, int]) -> None:
     assert gaps_between(5, oldest, 9) == gaps
+
+
+@asynccontextmanager
+async def replaying(recording: Recorded, socket: Path) -> AsyncIterator[None]:
+    """Run a real server on a recording, and kill it."""
+    words = ("--replay", recording.path, "--speed", "max", "--socket-path", socket)
+    server = await asyncio.create_subprocess_exec(
+        program("hubble-server"), "--node-name", "n", "--log-level", "error", *words
+    )
+    try:
+        yield
+    finally:
+        server.kill()
+        await server.wait()
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> list[Recorded]:
+    """Make a recording of 200 flows, and one that begins as this does, and goes on to 400."""
+    return [
+        record(tmp_path / f"{parts}.rec", samples=200, batch_rows=50, parts=parts, pause_s=1.0)
+        for parts in (1, 2)
+    ]
+
+
+async def test_a_real_server_is_killed_and_started_again(
+    recordings: list[Recorded], tmp_path: Path
+) -> None:
+    socket = tmp_path / "hubble.sock"
+    shown: list[str] = []
+    words = ("--since", "2020-01-01", "--time-format", "RFC3339Nano")
+    async with following(f"unix://{socket}", *words) as hubble:
+        for recording, count in zip(recordings, (200, 400), strict=True):
+            async with replaying(recording, socket):
+                while len(shown) < count:
+                    shown.append(await hubble.line())
+            await hubble.told("connection lost: rpc error: code = Unavailable desc = error reading")
+        assert await hubble.stop() == (-15, b"")
+    assert shown == sorted(shown)
+    assert len({line.partition(": ")[0] for line in shown}) == len(shown) == 400
