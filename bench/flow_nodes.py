@@ -30,7 +30,7 @@ from bench.processes import die_with_parent
 _STEP_NS: Final = 2_000
 _START_NS: Final = 1_700_000_000_000_000_000
 _PART: Final = 256
-_TICK_S: Final = 0.005
+_TICK_S: Final = 0.01
 _STAMP_TAG: Final = b"\xca\x3e\x0c\x08"
 
 

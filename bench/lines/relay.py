@@ -9,6 +9,7 @@ thousand pass; a flow's delay is from its time of sending until the reader has i
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -37,15 +38,14 @@ def measure(conditions: Conditions) -> Iterator[Measurement]:
     flows = sample_flows(conditions.folder)
     repeats = conditions.repeats(5, quick=2)
     with _real(conditions.folder, flows) as relay:
-        reads = [
-            read_history(relay, number=_FLOWS, expected=_NODES * _FLOWS) for _ in range(repeats)
-        ]
+        first, *reads = [_read(relay) for _ in range(repeats + 1)]
         yield _throughput(f"{_NODES} hubble-servers, raw client", reads)
+        yield replace(
+            _throughput(f"{_NODES} hubble-servers that never sent a flow", [first]), budget=None
+        )
     history = ("--nodes", str(_NODES), "--count", str(_FLOWS))
     with _cheap(conditions.folder, flows, *history) as relay:
-        reads = [
-            read_history(relay, number=_FLOWS, expected=_NODES * _FLOWS) for _ in range(repeats)
-        ]
+        reads = [_read(relay) for _ in range(repeats)]
         yield _throughput(f"{_NODES} cheap nodes, raw client", reads)
     for what, share in (("", 1.0), (", filter passes 0.1 %", _FILTERED)):
         rate = _PER_SECOND * share / (_NODES - _SILENT)
@@ -66,6 +66,10 @@ def sample_flows(folder: Path) -> Path:
     path = folder / "flows.bin"
     path.write_bytes(data)
     return path
+
+
+def _read(relay: Relay) -> Read:
+    return read_history(relay, number=_FLOWS, expected=_NODES * _FLOWS)
 
 
 def _throughput(what: str, reads: list[Read]) -> Measurement:

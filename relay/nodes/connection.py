@@ -9,6 +9,8 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from api.lane.limits import Limits
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -17,6 +19,21 @@ if TYPE_CHECKING:
 
 STREAMS_EACH: Final = 90
 """Streams on one channel; servers take a hundred on one connection, and we ask small things too."""
+
+_MOST_UNREAD_BYTES: Final = 16 << 20
+_WIDEST_BYTES: Final = 1 << 20
+_NARROWEST_BYTES: Final = 64 << 10
+
+
+def limits_among(nodes: int) -> Limits:
+    """Return what the connection to one of so many nodes may hold.
+
+    A stream that a slow client does not read keeps its window in memory: all of its streams
+    together some 16 MiB. Wide windows are better where nodes are few: less coming and going.
+    """
+    window_bytes = min(max(_MOST_UNREAD_BYTES // max(nodes, 1), _NARROWEST_BYTES), _WIDEST_BYTES)
+    # one stream that nobody reads must not hold up the others: room for all that there may be
+    return Limits(stream_window_bytes=window_bytes, connection_window_bytes=100 * window_bytes)
 
 
 class NodeConnection:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Final
 
 from api.lane.backoff import Backoff
 from api.lane.client import Channel
-from api.lane.limits import Limits
 from api.lane.status import Code, RpcError
 from api.proto.health.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from api.proto.observer.observer_pb2 import ServerStatusRequest, ServerStatusResponse
@@ -30,6 +29,7 @@ from relay.nodes.peer import target_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from api.lane.limits import Limits
     from api.lane.tls import TlsSource
     from relay.nodes.changes import Changes
     from relay.nodes.peer import Peer
@@ -44,13 +44,6 @@ _WATCH: Final = "/grpc.health.v1.Health/Watch"
 _DIAL_S: Final = 5.0
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 60.0
-
-NODE_LIMITS: Final = Limits(
-    stream_window_bytes=256 << 10,
-    # one stream that nobody reads must not hold up the others: room for all that there may be
-    connection_window_bytes=100 * (256 << 10),
-)
-"""A stream that a slow client does not read keeps its window in memory, and no more."""
 
 
 class LinkState(StrEnum):
@@ -70,6 +63,7 @@ class NodeLink:
     Args:
         peer: The node.
         tls: For nodes that speak TLS; None: TLS is off.
+        limits: What a connection may hold, asked for each.
         changes: Told when the node came, went or failed.
         wall_ns: Times of the account.
         random: Numbers in [0, 1), for back-off.
@@ -80,6 +74,7 @@ class NodeLink:
         peer: Peer,
         *,
         tls: TlsSource | None,
+        limits: Callable[[], Limits],
         changes: Changes,
         random: Callable[[], float],
         wall_ns: Callable[[], int] = time.time_ns,
@@ -91,6 +86,7 @@ class NodeLink:
         self.was_tried = False
         """Whether the first attempt is over."""
         self._tls = tls
+        self._limits = limits
         self._changes = changes
         self._wall_ns = wall_ns
         self._backoff = Backoff(first_s=_FIRST_WAIT_S, max_s=_LONGEST_WAIT_S, random=random)
@@ -178,7 +174,7 @@ class NodeLink:
             target,
             ssl=self._tls,
             server_name=server_name,
-            limits=NODE_LIMITS,
+            limits=self._limits(),
             connect_timeout_s=_DIAL_S,
         )
 

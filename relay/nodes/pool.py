@@ -12,6 +12,7 @@ import random
 from typing import TYPE_CHECKING
 
 from relay.nodes.changes import Changes
+from relay.nodes.connection import limits_among
 from relay.nodes.link import NodeLink
 
 if TYPE_CHECKING:
@@ -63,7 +64,13 @@ class NodePool:
             known[0].update(peer)
             return
         logger.info("node added name=%s address=%s", peer.name, peer.address)
-        link = NodeLink(peer, tls=self._tls, changes=self.changes, random=self._numbers)
+        link = NodeLink(
+            peer,
+            tls=self._tls,
+            limits=lambda: limits_among(len(self._links)),
+            changes=self.changes,
+            random=self._numbers,
+        )
         self._links[peer.name] = (link, self._tasks.create_task(link.run()))
         self.changes.tell()
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from api.lane.limits import Limits
 from api.lane.tls import ClientTls
 from api.proto.observer import observer_pb2 as pb
 from relay.nodes.changes import Changes
-from relay.nodes.connection import STREAMS_EACH
+from relay.nodes.connection import STREAMS_EACH, limits_among
 from relay.nodes.link import LinkState, NodeLink
 from relay.nodes.peer import Peer
 from tests.relay.bed import LONGEST_S, bed
@@ -28,7 +29,7 @@ async def test_tls_that_does_not_fit(
 ) -> None:
     peer = Peer(name="n", address="10.0.0.1", server_name=server_name)
     changes = Changes()
-    link = NodeLink(peer, tls=tls, changes=changes, random=lambda: 0.5)
+    link = NodeLink(peer, tls=tls, limits=Limits, changes=changes, random=lambda: 0.5)
     async with asyncio.timeout(LONGEST_S), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(link.run())
         while link.state != LinkState.NIL_CONNECTION:
@@ -59,3 +60,12 @@ async def test_more_streams_than_one_connection_takes(tmp_path: Path) -> None:
             for each in asked:
                 each.say(padded("1", T0))
                 each.end()
+
+
+@pytest.mark.parametrize("nodes", [1, 8, 16, 50, 200, 1000])
+def test_what_a_stream_that_nobody_reads_may_hold(nodes: int) -> None:
+    limits = limits_among(nodes)
+    assert 64 << 10 <= limits.stream_window_bytes <= 1 << 20
+    assert nodes * limits.stream_window_bytes <= max(16 << 20, nodes * (64 << 10))
+    # all streams of a connection, each full: none waits for another one's client
+    assert limits.connection_window_bytes >= STREAMS_EACH * limits.stream_window_bytes
