@@ -51,6 +51,18 @@ def read_network_selector(field: Field) -> NetworkSelector:
     return NetworkSelector(network=network, excluded=tuple(excluded))
 
 
+def asks_for_apiserver(policies: Iterable[Policy]) -> bool:
+    """Tell whether a rule names the API server of the cluster."""
+    key = Reserved.KUBE_APISERVER.label
+    return any(
+        each.key == key
+        for policy in policies
+        for selector in policy.selectors()
+        if not isinstance(selector, NetworkSelector)
+        for each in selector.requirements
+    )
+
+
 def named_networks(policies: Iterable[Policy]) -> frozenset[Network]:
     """Find all networks that rules tell apart from what is around them."""
     found: set[Network] = set()

@@ -54,15 +54,18 @@ def subject_of(
     return Subject(labels={key: value for key, _, value in found}, ports=ports)
 
 
-def network_labels(network: Network) -> tuple[str, ...]:
+def network_labels(network: Network, *, is_apiserver: bool = False) -> tuple[str, ...]:
     """Name the labels of addresses of this network that no longer network holds."""
     world = world_identity(network).label
-    return (f"cidr:{network}", world) if network.prefixlen else (world,)
+    if not network.prefixlen:
+        return (world,)
+    apiserver = (Reserved.KUBE_APISERVER.label,) if is_apiserver else ()
+    return (f"cidr:{network}", *apiserver, world)
 
 
-def network_subject(network: Network) -> Subject:
+def network_subject(network: Network, *, is_apiserver: bool = False) -> Subject:
     """Make the subject of these addresses; all of a family are half of the world."""
-    labels = (*network_labels(network), Reserved.WORLD.label)
+    labels = (*network_labels(network, is_apiserver=is_apiserver), Reserved.WORLD.label)
     return Subject(labels=dict.fromkeys(labels, ""), network=network)
 
 
@@ -74,6 +77,10 @@ def world_identity(network: Network) -> Reserved:
 RESERVED_SUBJECTS: Mapping[int, Subject] = MappingProxyType(
     {
         **{int(each): Subject(labels={each.label: ""}) for each in Reserved},
+        # nodes on which the API server runs; elsewhere its address is a network of one
+        int(Reserved.KUBE_APISERVER): Subject(
+            labels={Reserved.KUBE_APISERVER.label: "", Reserved.REMOTE_NODE.label: ""}
+        ),
         int(Reserved.WORLD_IPV4): network_subject(IPv4Network("0.0.0.0/0")),
         int(Reserved.WORLD_IPV6): network_subject(IPv6Network("::/0")),
     }

@@ -8,16 +8,19 @@ policies that flows name. Nothing is written here. Next: server.placement.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
-from observer.entities import PolicyRef
+from observer.entities import HOST_IDENTITY, PolicyRef, address_text
 from policy.compiler import Compiler, EndpointPolicy, TooManyEntriesError
 from policy.drafting import Profile
 from policy.entries import Direction
-from policy.networks import named_networks
+from policy.networks import asks_for_apiserver, named_networks
 from policy.numbering import assign_numbers
+from policy.reserved import Reserved
 from policy.subjects import (
     RESERVED_SUBJECTS,
+    Subject,
     network_labels,
     network_subject,
     world_identity,
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     from policy.porttable import Origin
     from policy.rules import Policy, PolicyName
-    from policy.subjects import Network, Subject
+    from policy.subjects import Network
     from server.identities import LabelSet
     from server.pace import Pace
     from server.view import LocalPod, NodeView
@@ -112,12 +115,16 @@ class PolicyBook:
             last = self._last[2]
             if last.is_settled:
                 return last
-        in_force, outside = self._next_step(policies)
+        in_force, outside = self._next_step(policies, view)
         self._learn(in_force)
         networks = _number(outside)
+        apiserver = _apiserver_networks(view)
         subjects = {
-            **RESERVED_SUBJECTS,
-            **{identity: network_subject(network) for network, identity in networks.items()},
+            **_reserved_subjects(view),
+            **{
+                identity: network_subject(network, is_apiserver=network in apiserver)
+                for network, identity in networks.items()
+            },
             **view.subjects,
         }
         # Who is just gone is known for one step more: an address that has another identity now
@@ -136,12 +143,13 @@ class PolicyBook:
             rules=await self._named_rules(pace),
             networks=networks,
             identities={
-                identity: network_labels(network) for network, identity in networks.items()
+                identity: network_labels(network, is_apiserver=network in apiserver)
+                for network, identity in networks.items()
             },
             problems=problems,
             is_settled=(
                 in_force == policies
-                and outside == named_networks(policies)
+                and outside == _wanted_networks(policies, view)
                 and before.keys() <= subjects.keys()
             ),
         )
@@ -149,14 +157,14 @@ class PolicyBook:
         return enforcement
 
     def _next_step(
-        self, policies: tuple[Policy, ...]
+        self, policies: tuple[Policy, ...], view: NodeView
     ) -> tuple[tuple[Policy, ...], frozenset[Network]]:
         """Say which policies are in force next, and which networks are told apart.
 
         First the networks of the new policies get their identities, under the old policies, to
         whom they say nothing new. Then the policies change, at last the old networks go.
         """
-        wanted = named_networks(policies)
+        wanted = _wanted_networks(policies, view)
         if self._last is None:
             return policies, wanted
         in_force, known = self._last[1], frozenset(self._last[2].networks)
@@ -208,6 +216,27 @@ class PolicyBook:
 
     def _named(self, origin: Origin) -> tuple[PolicyRef, ...]:
         return tuple(self._refs[name] for name in sorted({rule.policy for rule in origin}))
+
+
+def _wanted_networks(policies: tuple[Policy, ...], view: NodeView) -> frozenset[Network]:
+    """Find the networks that must be told apart from what is around them."""
+    named = named_networks(policies)
+    return named | _apiserver_networks(view) if asks_for_apiserver(policies) else named
+
+
+def _apiserver_networks(view: NodeView) -> frozenset[Network]:
+    """Give the addresses of the API server at which no node or pod is, as networks of one."""
+    outside = view.apiserver - view.addresses.keys()
+    return frozenset(ip_network(address_text(address)) for address in outside)
+
+
+def _reserved_subjects(view: NodeView) -> dict[int, Subject]:
+    """Give the reserved identities; this node may have the API server on it."""
+    found = dict(RESERVED_SUBJECTS)
+    if any(view.addresses.get(address) == HOST_IDENTITY for address in view.apiserver):
+        labels = (Reserved.HOST.label, Reserved.KUBE_APISERVER.label)
+        found[HOST_IDENTITY] = Subject(labels=dict.fromkeys(labels, ""))
+    return found
 
 
 def _number(networks: Iterable[Network]) -> dict[Network, int]:

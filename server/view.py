@@ -17,20 +17,24 @@ from observer.entities import (
     address_bytes,
     reserved_labels,
 )
+from policy.reserved import Reserved
 from policy.subjects import NO_PORTS, subject_of
 from server.claims import Claimants, Claims, Left
+from server.cluster.objects import ObjectKey
 from server.identities import EndpointIds, assign_identities, identity_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from policy.subjects import NamedPort, Subject
-    from server.cluster.objects import Address, ObjectKey, Pod
+    from server.cluster.objects import Address, Pod
     from server.cluster.state import ClusterState
     from server.identities import LabelSet
     from server.pace import Pace
 
 REMOTE_NODE_IDENTITY = 6
+APISERVER = ObjectKey("Service", "default", "kubernetes")
+"""Behind it are the addresses of the API server, in every cluster."""
 
 
 class ServiceAddress(NamedTuple):
@@ -67,6 +71,8 @@ class NodeView:
     local: tuple[LocalPod, ...]
     conflicts: Mapping[str, str]
     """Pods and nodes that claim what is another's → why they do not have it."""
+    apiserver: frozenset[bytes] = frozenset()
+    """Addresses of the cluster's API server."""
 
 
 class _Labelled(NamedTuple):
@@ -133,7 +139,8 @@ class Viewer:
             self._numbers = assign_identities(self._samples)
         claimants = self._claimants(state, pods, own_addresses, ids)
         settled = await self._claims.settle(claimants, pace)
-        endpoints = self._nodes(claimants)
+        apiserver = frozenset(map(address_bytes, state.backends(APISERVER)))
+        endpoints = self._nodes(claimants, apiserver)
         endpoints |= await self._inhabitants(state, settled.owners, ids, pace)
         addresses: dict[bytes, int] = {}
         async for part in pace.slices(endpoints.items()):
@@ -146,6 +153,7 @@ class Viewer:
             services=_services(state),
             local=self._local(here, settled.owners, ids),
             conflicts=settled.conflicts,
+            apiserver=apiserver,
         )
 
     async def _label(self, state: ClusterState, pods: list[Pod], pace: Pace) -> None:
@@ -203,11 +211,16 @@ class Viewer:
             identity=lambda pod: self._numbers[self._labelled[pod.key].labels],
         )
 
-    def _nodes(self, claimants: Claimants) -> dict[bytes, Endpoint]:
+    def _nodes(self, claimants: Claimants, apiserver: frozenset[bytes]) -> dict[bytes, Endpoint]:
         """Say who is at the nodes' addresses: this node is the host, the others are remote."""
         host, remote = self._reserved(HOST_IDENTITY), self._reserved(REMOTE_NODE_IDENTITY)
+        serving = self._reserved(Reserved.KUBE_APISERVER, *remote.labels)
         found = {
-            address: host if node.name == self._node_name else remote
+            address: host
+            if node.name == self._node_name
+            else serving
+            if address in apiserver
+            else remote
             for address, node in claimants.nodes.items()
         }
         return found | dict.fromkeys(claimants.host, host)
@@ -245,13 +258,13 @@ class Viewer:
             workloads=(state.workload(pod),),
         )
 
-    def _reserved(self, identity: int) -> Endpoint:
+    def _reserved(self, identity: int, *more: str) -> Endpoint:
         return Endpoint(
             endpoint_id=0,
             identity=identity,
             cluster_name=self._cluster_name,
             namespace="",
-            labels=reserved_labels(identity),
+            labels=(*reserved_labels(identity), *more),
             pod_name="",
             workloads=(),
         )
