@@ -62,7 +62,8 @@ async def run_demo(run: Run, *, port: int, duration_s: float | None, keep: bool,
         finally:
             # Also after an error: what was asked to be kept can then be looked at.
             if not keep:
-                print("\nTaking the lab down …", flush=True)
+                with suppress(OSError):  # the terminal may be closed, or the pipe's reader gone
+                    print("\nTaking the lab down …", flush=True)
                 take_down(lab)
     if keep:
         print(f"\nLab and servers go on, until: {typed('hubble-lab')} down --run {run.name}")

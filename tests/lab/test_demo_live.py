@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,6 +82,19 @@ def test_shows_what_is_allowed_and_what_is_denied_and_ends_on_ctrl_c() -> None:
     assert netns_names(f"lv{RUN.name}-") == []
     assert not RUN.folder.exists()
     assert str(RUN.own_bpffs) not in Path("/proc/self/mounts").read_text()
+
+
+def test_a_closed_terminal_takes_everything_down() -> None:
+    with demo() as process:
+        read_until(process, lambda line: "FORWARDED" in line)
+        assert process.stdout is not None
+        process.stdout.close()
+        with suppress(ProcessLookupError):  # the viewer may have noticed first
+            os.killpg(process.pid, signal.SIGHUP)
+        process.wait(30)
+
+    assert netns_names(f"lv{RUN.name}-") == []
+    assert not RUN.folder.exists()
 
 
 def test_starts_again_after_it_was_killed_with_tls_and_ends_by_itself() -> None:
