@@ -6,10 +6,12 @@ union bpf_attr in linux/bpf.h.
 """
 
 import ctypes
+import errno
 import os
 import platform
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -65,7 +67,7 @@ def _bpf(
     command: int, attributes: bytes, *, keep: ctypes.Array[ctypes.c_char] | None = None
 ) -> int:
     """Call bpf(2); `keep` receives the attributes as the kernel left them."""
-    buffer = keep if keep is not None else ctypes.create_string_buffer(_ATTR_BYTES)
+    buffer = keep if keep is not None else _room(_ATTR_BYTES)
     ctypes.memmove(buffer, attributes, len(attributes))
     result: int = _libc.syscall(_SYS_BPF[platform.machine()], command, buffer, _ATTR_BYTES)
     if result < 0:
@@ -74,41 +76,55 @@ def _bpf(
     return result
 
 
+@lru_cache(maxsize=256)
+def _chars(size: int) -> type[ctypes.Array[ctypes.c_char]]:
+    """Keep the type: ctypes forgets one that nobody uses, and each is garbage with a cycle."""
+    return ctypes.c_char * size
+
+
+def _buffer(data: bytes) -> ctypes.Array[ctypes.c_char]:
+    return _chars(len(data)).from_buffer_copy(data)
+
+
+def _room(size: int) -> ctypes.Array[ctypes.c_char]:
+    return _chars(size)()
+
+
 def _address(buffer: ctypes.Array[ctypes.c_char]) -> int:
     return ctypes.addressof(buffer)
 
 
 def pin(fd: int, path: Path) -> None:
     """Pin a map, program or link; FileExistsError if the path is taken."""
-    name = ctypes.create_string_buffer(os.fsencode(path))
+    name = _buffer(os.fsencode(path) + b"\0")
     _bpf(_OBJ_PIN, struct.pack("=QII", _address(name), fd, 0))
 
 
 def open_pin(path: Path) -> int:
     """Open what is pinned there: a new file descriptor."""
-    name = ctypes.create_string_buffer(os.fsencode(path))
+    name = _buffer(os.fsencode(path) + b"\0")
     return _bpf(_OBJ_GET, struct.pack("=QII", _address(name), 0, 0))
 
 
 def lookup(map_fd: int, key: bytes, value_bytes: int) -> bytes:
     """Read one value; per-CPU maps give one of 8-byte steps for each possible CPU."""
-    keys = ctypes.create_string_buffer(key, len(key))
-    value = ctypes.create_string_buffer(value_bytes)
+    keys = _buffer(key)
+    value = _room(value_bytes)
     _bpf(_MAP_LOOKUP, struct.pack("=IIQQQ", map_fd, 0, _address(keys), _address(value), 0))
     return value.raw
 
 
 def update(map_fd: int, key: bytes, value: bytes) -> None:
     """Create or replace one entry."""
-    keys = ctypes.create_string_buffer(key, len(key))
-    values = ctypes.create_string_buffer(value, len(value))
+    keys = _buffer(key)
+    values = _buffer(value)
     _bpf(_MAP_UPDATE, struct.pack("=IIQQQ", map_fd, 0, _address(keys), _address(values), 0))
 
 
 def insert(map_fd: int, key: bytes, value: bytes) -> bool:
     """Create one entry; False if there is one already, which stays as it is."""
-    keys = ctypes.create_string_buffer(key, len(key))
-    values = ctypes.create_string_buffer(value, len(value))
+    keys = _buffer(key)
+    values = _buffer(value)
     attributes = (map_fd, 0, _address(keys), _address(values), _NO_EXIST)
     try:
         _bpf(_MAP_UPDATE, struct.pack("=IIQQQ", *attributes))
@@ -119,7 +135,7 @@ def insert(map_fd: int, key: bytes, value: bytes) -> bool:
 
 def delete(map_fd: int, key: bytes) -> bool:
     """Delete one entry; False if there was none."""
-    keys = ctypes.create_string_buffer(key, len(key))
+    keys = _buffer(key)
     try:
         _bpf(_MAP_DELETE, struct.pack("=IIQQQ", map_fd, 0, _address(keys), 0, 0))
     except FileNotFoundError:
@@ -129,25 +145,29 @@ def delete(map_fd: int, key: bytes) -> bool:
 
 def _batch(
     command: int, map_fd: int, count: int, pointers: tuple[int, int, int, int]
-) -> tuple[int, OSError | None]:
-    """Run a batch command: how many entries it did, and what stopped it."""
-    attributes = ctypes.create_string_buffer(_ATTR_BYTES)
-    error = None
+) -> tuple[int, int]:
+    """Run a batch command: how many entries it did, and the number of what stopped it, 0 nothing.
+
+    A number and not the exception: one that is kept holds the frames it came through and is held by
+    them, and with them the arrays of a whole slice of the map, until the collector comes by.
+    """
+    attributes = _room(_ATTR_BYTES)
+    stopped = 0
     try:
         _bpf(command, struct.pack("=QQQQIIQQ", *pointers, count, map_fd, 0, 0), keep=attributes)
-    except OSError as failure:
-        error = failure
-    return int(struct.unpack_from("=I", attributes, 32)[0]), error
+    except OSError as error:
+        stopped = error.errno or errno.EIO
+    return int(struct.unpack_from("=I", attributes, 32)[0]), stopped
 
 
 def update_batch(map_fd: int, keys: bytes, values: bytes, count: int) -> None:
     """Create or replace many entries, given one after the other."""
-    key_buffer = ctypes.create_string_buffer(keys, len(keys))
-    value_buffer = ctypes.create_string_buffer(values, len(values))
+    key_buffer = _buffer(keys)
+    value_buffer = _buffer(values)
     pointers = (0, 0, _address(key_buffer), _address(value_buffer))
-    _, error = _batch(_MAP_UPDATE_BATCH, map_fd, count, pointers)
-    if error is not None:
-        raise error
+    _, stopped = _batch(_MAP_UPDATE_BATCH, map_fd, count, pointers)
+    if stopped:
+        raise OSError(stopped, os.strerror(stopped))
 
 
 def lookup_batch(
@@ -158,16 +178,16 @@ def lookup_batch(
     The position is None at the start and when all have been read. A hash map never splits a
     bucket: with fewer rows than a bucket has entries it raises ENOSPC.
     """
-    before = ctypes.create_string_buffer(position or bytes(4), max(4, len(position or b"")))
-    after = ctypes.create_string_buffer(max(4, keys.itemsize))
+    before = _buffer((position or b"").ljust(4, b"\0"))
+    after = _room(max(4, keys.itemsize))
     start = _address(before) if position is not None else 0
     pointers = (start, _address(after), keys.ctypes.data, values.ctypes.data)
-    count, error = _batch(_MAP_LOOKUP_BATCH, map_fd, len(keys), pointers)
-    if error is None:
+    count, stopped = _batch(_MAP_LOOKUP_BATCH, map_fd, len(keys), pointers)
+    if not stopped:
         return count, after.raw
-    if isinstance(error, FileNotFoundError):
+    if stopped == errno.ENOENT:
         return count, None
-    raise error
+    raise OSError(stopped, os.strerror(stopped))
 
 
 def map_info(fd: int) -> MapInfo:
@@ -184,14 +204,14 @@ def map_create(info: MapInfo, *, flags: int = 0, btf: tuple[int, int, int] = (0,
 
 def btf_load(data: bytes) -> int:
     """Load types (BTF) for maps."""
-    buffer = ctypes.create_string_buffer(data, len(data))
+    buffer = _buffer(data)
     return _bpf(_BTF_LOAD, struct.pack("=QQIII", _address(buffer), 0, len(data), 0, 0))
 
 
 def program_load(kind: int, instructions: bytes) -> int:
     """Load a GPL program of 8-byte instructions; EINVAL and EACCES: the verifier refuses it."""
-    code = ctypes.create_string_buffer(instructions, len(instructions))
-    gpl = ctypes.create_string_buffer(b"GPL")
+    code = _buffer(instructions)
+    gpl = _buffer(b"GPL\0")
     count = len(instructions) // 8
     return _bpf(_PROG_LOAD, struct.pack("=IIQQ", kind, count, _address(code), _address(gpl)))
 
@@ -202,7 +222,7 @@ def link_ifindex(fd: int) -> int:
 
 
 def _info(fd: int, size: int) -> bytes:
-    info = ctypes.create_string_buffer(size)
+    info = _room(size)
     _bpf(_GET_INFO, struct.pack("=IIQ", fd, size, _address(info)))
     return info.raw
 
@@ -246,10 +266,10 @@ def run_program(
         repeat: How many times; the frame keeps what earlier runs wrote.
         room_bytes: How much of the frame to read back.
     """
-    frame = ctypes.create_string_buffer(data, len(data))
-    out = ctypes.create_string_buffer(max(1, room_bytes))
-    given = ctypes.create_string_buffer(context, max(1, len(context)))
-    attributes = ctypes.create_string_buffer(_ATTR_BYTES)
+    frame = _buffer(data)
+    out = _room(max(1, room_bytes))
+    given = _buffer(context or b"\0")
+    attributes = _room(_ATTR_BYTES)
     # sizes of 0 make the kernel ignore the pointers beside them
     sizes = (program_fd, 0, len(data), room_bytes)
     context_sizes = (repeat, 0, len(context), 0)

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import socket
+import struct
 import sys
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -21,6 +22,8 @@ from tests.kernel.events import read_event
 from tests.kernel.frames import ACK, TCP, UDP, Frame
 
 pytestmark = pytest.mark.kernel
+
+PROGRAM_INFO_BYTES, VERIFIED_AT = 224, 216  # struct bpf_prog_info: verified_insns
 
 
 @pytest.fixture
@@ -180,6 +183,20 @@ def test_a_kernel_without_tcx_is_told_so() -> None:
     message = links._why_not(OSError(errno.EINVAL, "Invalid argument"), 3)
     assert "has no tcx" in message
     assert "6.6" in message
+
+
+@pytest.mark.parametrize("is_observing", [False, True], ids=["enforce", "observe"])
+def test_programs_leave_room_in_the_verifier(node_name: str, *, is_observing: bool) -> None:
+    """Other kernels look at more paths of the same program: the limit is a million of them."""
+    datapath = Datapath.load(node=node_name, conntrack_entries=1024, is_observing=is_observing)
+    try:
+        for fd in datapath._programs.values():
+            info = syscall._info(fd, PROGRAM_INFO_BYTES)
+            (looked_at,) = struct.unpack_from("=I", info, VERIFIED_AT)
+            # before 5.16 the kernel does not tell
+            assert looked_at < 300_000
+    finally:
+        datapath.remove()
 
 
 def test_the_parent_stays_small(bed: Bed) -> None:
