@@ -30,7 +30,7 @@ from bench.processes import die_with_parent
 _STEP_NS: Final = 2_000
 _START_NS: Final = 1_700_000_000_000_000_000
 _PART: Final = 256
-_TICK_S: Final = 0.01
+_TICK_S: Final = 0.005
 _STAMP_TAG: Final = b"\xca\x3e\x0c\x08"
 
 
@@ -99,7 +99,10 @@ class FlowNode:
             for part in self._parts:
                 yield part
             return
-        has_progress = ("leavitt-progress", "1") in call.metadata
+        asked = dict(call.metadata)
+        has_progress = asked.get("leavitt-progress") == "1"
+        interval_s = int(asked.get("leavitt-progress-interval", 10)) / 1e3
+        told_s = time.monotonic()
         sent, started = 0, time.monotonic()
         while True:
             await asyncio.sleep(_TICK_S)
@@ -107,7 +110,9 @@ class FlowNode:
             if due > sent:
                 yield Framed(b"".join(self._fresh(sent, due)), due - sent)
                 sent = due
-            elif has_progress:
+                told_s = time.monotonic()
+            elif has_progress and time.monotonic() - told_s >= interval_s:
+                told_s = time.monotonic()
                 progress = observer_pb2.GetFlowsResponse(node_name=self._name.decode())
                 now_ns = time.time_ns()
                 progress.time.FromNanoseconds(now_ns)

@@ -29,8 +29,19 @@ if TYPE_CHECKING:
     from relay.nodes.connection import NodeConnection
     from relay.nodes.link import NodeLink
 
-PROGRESS: Final = (("leavitt-progress", "1"),)
-"""Asks a node to say how far it is where it has nothing else to say."""
+_LEAST_INTERVAL_MS: Final = 10
+_MS_PER_NODE: Final = 0.2
+
+
+def progress_metadata(nodes: int) -> Metadata:
+    """Return what asks a node to say how far it is where it has nothing else to say.
+
+    Each stream hears it of each node: 5,000 times a second at most.
+    """
+    interval_ms = max(int(nodes * _MS_PER_NODE), _LEAST_INTERVAL_MS)
+    return (("leavitt-progress", "1"), ("leavitt-progress-interval", str(interval_ms)))
+
+
 _NS_PER_S: Final = 1_000_000_000
 
 
@@ -42,16 +53,25 @@ class Collector:
         path: Of the method.
         request: What the client asked.
         metadata: What goes with it.
+        progress: What asks for progress.
     """
 
-    def __init__(self, link: NodeLink, path: str, request: Any, metadata: Metadata) -> None:  # noqa: ANN401 - any of the three
+    def __init__(
+        self,
+        link: NodeLink,
+        path: str,
+        request: Any,  # noqa: ANN401 - any of the three
+        *,
+        metadata: Metadata,
+        progress: Metadata,
+    ) -> None:
         self.link = link
         self.received = 0
         """Messages so far."""
         self._path = path
         self._request, self._strips = with_time(request)
         self._follows = bool(request.follow)
-        self._metadata = (*metadata, *PROGRESS)
+        self._metadata = (*metadata, *progress)
         self._boundary = Boundary()
 
     async def collect(

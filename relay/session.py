@@ -22,7 +22,7 @@ from api.lane.backoff import Backoff
 from api.lane.status import Code, RpcError
 from api.lane.stream import Wakeup
 from api.proto.relay.relay_pb2 import NodeState
-from relay.collect import Collector
+from relay.collect import Collector, progress_metadata
 from relay.limit import LIMIT_KEY, NoLimit, limit_of
 from relay.merge import Merge
 from relay.notices import Notices
@@ -45,7 +45,7 @@ _FIRST_TRY_S: Final = 1.0
 """How long a call waits for nodes that were never tried: the relay has just started."""
 _FIRST_RETRY_S: Final = 0.5
 _LONGEST_RETRY_S: Final = 30.0
-_OURS: Final = ("leavitt-progress", LIMIT_KEY)
+_OURS: Final = ("leavitt-progress", "leavitt-progress-interval", LIMIT_KEY)
 """Metadata that is between client and relay, or relay and node."""
 _REQUEST_FAULTS: Final = frozenset(
     {
@@ -214,7 +214,13 @@ class Session:
             await pool.changes.next()
 
     def _start(self, tasks: asyncio.TaskGroup, link: NodeLink, source: Source | None) -> None:
-        collector = Collector(link, self._call.path, self._request, self._metadata)
+        collector = Collector(
+            link,
+            self._call.path,
+            self._request,
+            metadata=self._metadata,
+            progress=progress_metadata(len(self._around.pool.links)),
+        )
         self._collectors.append(collector)
         self._tasks[link] = tasks.create_task(self._serve(collector, source))
 

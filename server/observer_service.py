@@ -18,6 +18,7 @@ from observer.encode import AgentEncoder, DebugEncoder, FlowEncoder
 from observer.ledger import Ledger
 from observer.namespaces import SeenNamespaces
 from observer.query import FlowQuery, FlowRequest, InvalidQueryError, QueryError, flows_rate
+from observer.query.progress import INTERVAL_S
 from observer.table.columns import EventKind
 from observer.table.ring import FlowTable
 
@@ -27,6 +28,9 @@ an unknown Any makes the original command line's JSON output fail."""
 PROGRESS_KEY: Final = "leavitt-progress"
 """Request metadata: `1` asks for messages with only time and node_name where nothing else was sent
 for 10 ms: nothing older will follow. For relays; others take an empty response for a mistake."""
+PROGRESS_INTERVAL_KEY: Final = "leavitt-progress-interval"
+"""Request metadata: another time than 10 ms, in milliseconds, up to a second."""
+_MOST_INTERVAL_MS: Final = 1_000
 
 _NO_FLOWS: Final = (EventKind.LOST, EventKind.AGENT, EventKind.DEBUG)
 
@@ -66,6 +70,7 @@ class ObserverService:
                 ledger=self._ledger,
                 details=(DETAILS_KEY, "1") in call.metadata,
                 progress=(PROGRESS_KEY, "1") in call.metadata,
+                progress_interval_s=_progress_interval_s(call),
             )
         except InvalidQueryError as error:
             raise RpcError(Code.INVALID_ARGUMENT, str(error)) from error
@@ -118,6 +123,7 @@ class ObserverService:
             encoder=encoder,
             ledger=self._ledger,
             progress=(PROGRESS_KEY, "1") in call.metadata,
+            progress_interval_s=_progress_interval_s(call),
         )
         async with aclosing(query.run()) as batches:
             async for batch in batches:
@@ -153,3 +159,11 @@ class ObserverService:
                 for seen in self._namespaces.seen()
             ]
         )
+
+
+def _progress_interval_s(call: Call) -> float:
+    """Read how often a caller wants to hear how far a stream is; nonsense is not read."""
+    asked = dict(call.metadata).get(PROGRESS_INTERVAL_KEY)
+    if not isinstance(asked, str) or not (asked.isascii() and asked.isdecimal()):
+        return INTERVAL_S
+    return max(min(int(asked[:9]), _MOST_INTERVAL_MS) / 1e3, INTERVAL_S)

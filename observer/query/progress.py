@@ -10,20 +10,24 @@ from collections.abc import Callable
 from typing import Final
 
 INTERVAL_S: Final = 0.01
+"""How often, unless somebody asks for less: one who listens to hundreds of nodes."""
 
 
 class Progress:
     """When one stream is due to say how far it is."""
 
-    def __init__(self, *, wanted: bool, clock_s: Callable[[], float]) -> None:
+    def __init__(
+        self, *, wanted: bool, clock_s: Callable[[], float], interval_s: float = INTERVAL_S
+    ) -> None:
         self.wanted = wanted
         self._clock_s = clock_s
-        self._due_s = clock_s() + INTERVAL_S
+        self._interval_s = interval_s
+        self._due_s = clock_s() + interval_s
 
     def sent(self) -> None:
         """Note that something was sent, which says as much."""
         if self.wanted:
-            self._due_s = self._clock_s() + INTERVAL_S
+            self._due_s = self._clock_s() + self._interval_s
 
     @property
     def wait_s(self) -> float | None:

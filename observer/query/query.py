@@ -28,7 +28,7 @@ from observer.ledger import Ledger, Stage
 from observer.query.gaps import Gaps
 from observer.query.messages import RowMessages
 from observer.query.pace import ENCODE_TARGET_S, SCAN_TARGET_S, TURN_S, Pace
-from observer.query.progress import Progress
+from observer.query.progress import INTERVAL_S, Progress
 from observer.query.request import FlowRequest
 from observer.query.start import start_position
 from observer.query.step import Step, judged
@@ -80,6 +80,7 @@ class FlowQuery:
         ledger: Ledger,
         details: bool = False,
         progress: bool = False,
+        progress_interval_s: float = INTERVAL_S,
         wall_ns: Callable[[], int] = time.time_ns,
         clock_s: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -91,7 +92,8 @@ class FlowQuery:
             encoder: the encoder of rows of the kind asked for.
             ledger: where overwritten rows are counted.
             details: add leavitt.FlowDetails to each flow.
-            progress: say how far the stream is where nothing else was sent for 10 ms.
+            progress: say how far the stream is where nothing else was sent for a while.
+            progress_interval_s: how long that is.
             wall_ns: time of reports.
             clock_s: measures steps.
         """
@@ -115,7 +117,7 @@ class FlowQuery:
         encode_rows = _ENCODE_ROWS_WARM if encoder.is_warm(request.mask) else _ENCODE_ROWS
         self._encode = Pace(target_s=ENCODE_TARGET_S, rows=encode_rows, least=32, most=2_048)
         self._gaps = Gaps(patient=request.follow, clock_s=clock_s)
-        self._progress = Progress(wanted=progress, clock_s=clock_s)
+        self._progress = Progress(wanted=progress, clock_s=clock_s, interval_s=progress_interval_s)
         self._kinds = request.kinds(np.arange(256, dtype=np.uint8))
         self._seen_ns = 0
         """Time of the next row if it was there when last looked, else of the one before."""
@@ -132,6 +134,7 @@ class FlowQuery:
         ledger: Ledger,
         details: bool = False,
         progress: bool = False,
+        progress_interval_s: float = INTERVAL_S,
     ) -> "FlowQuery":
         """Check a request; arguments as for the constructor.
 
@@ -152,6 +155,7 @@ class FlowQuery:
             ledger=ledger,
             details=details,
             progress=progress,
+            progress_interval_s=progress_interval_s,
         )
 
     async def run(self) -> AsyncGenerator[Framed]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -23,6 +24,7 @@ from api.proto.observer import observer_pb2 as pb
 from api.version import STATUS_VERSION
 from bench.workload import SyntheticNode
 from observer.entities import LostEvents
+from observer.query import FlowQuery
 from server.node import Node, build_node
 from server.settings import Settings
 
@@ -218,6 +220,37 @@ async def test_progress_for_who_asks(
             said = pb.GetFlowsResponse.FromString(message)
             assert said == pb.GetFlowsResponse(node_name="c1/n1", time=said.time)
             assert said.time.ToNanoseconds() == node.table.watermark.time_ns
+
+
+@pytest.mark.parametrize(
+    ("asked", "interval_s"),
+    [
+        (None, 0.01),
+        ("40", 0.04),
+        ("1", 0.01),
+        ("99999999999", 1.0),
+        ("soon", 0.01),
+        ("-5", 0.01),
+        ("", 0.01),
+    ],
+)
+async def test_how_often_progress_is_told(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch, asked: str | None, interval_s: float
+) -> None:
+    made: list[float] = []
+    before = FlowQuery.from_request
+
+    def noted(request: pb.GetFlowsRequest, **arguments: Any) -> FlowQuery:  # noqa: ANN401
+        made.append(arguments["progress_interval_s"])
+        return before(request, **arguments)
+
+    monkeypatch.setattr(FlowQuery, "from_request", noted)
+    extra = () if asked is None else (("leavitt-progress-interval", asked),)
+    metadata = (("leavitt-progress", "1"), *extra)
+    request = pb.GetFlowsRequest(number=1)
+    async with channel.server_stream(GET_FLOWS, request, metadata=metadata) as stream:
+        assert [len(batch) async for batch in stream.batches()] == [1]
+    assert made == [interval_s]
 
 
 def policy_event(revision: int) -> AgentEvent:

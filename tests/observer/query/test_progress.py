@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from api.proto.observer.observer_pb2 import (
 )
 from observer.encode import AgentEncoder
 from observer.query import FlowQuery, FlowRequest
-from observer.query.progress import INTERVAL_S
+from observer.query.progress import INTERVAL_S, Progress
 from tests.observer.query.rows import START_NS, Event, Node, answers, responses, times
 
 DROPPED = FlowFilter(verdict=[Verdict.DROPPED])
@@ -47,6 +48,18 @@ def query(
         wall_ns=lambda: START_NS + 10**12,
         clock_s=clock,
     )
+
+
+def test_less_often_for_who_asks_so() -> None:
+    clock = Clock()
+    told = Progress(wanted=True, clock_s=clock, interval_s=0.05)
+    assert told.wait_s == pytest.approx(0.05)
+    clock.now_s += 0.04
+    assert not told.is_due
+    clock.now_s += 0.02
+    assert told.is_due
+    told.sent()
+    assert told.wait_s == pytest.approx(0.05)
 
 
 def is_progress(response: GetFlowsResponse) -> bool:
