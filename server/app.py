@@ -25,7 +25,7 @@ from api.process import log
 from api.process.errors import SettingError
 from observer.kernel.errors import KernelError
 from server import live, replay
-from server.commands import check, cleanup, config
+from server.commands import check, cleanup, config, get
 from server.configure import resolve
 from server.contradictions import refuse_contradictions
 from server.errors import ServerError
@@ -131,6 +131,7 @@ COMMANDS: Final[dict[str, Callable[[Sequence[str], Mapping[str, str]], int]]] = 
     "serve": serve,
     "check": check.main,
     "config": config.main,
+    "get": get.main,
     "cleanup": cleanup.main,
 }
 """The first word → what it does, given the flags and the environment: the exit status."""

@@ -7,11 +7,12 @@ from api.process.configure import resolve_flags
 from api.process.flags import setting_parser
 from server.settings import SCHEMA, Settings
 
-USAGE: Final = "hubble-server [serve|check|config|cleanup] [flags]"
+USAGE: Final = "hubble-server [serve|check|config|get|cleanup] [flags]"
 DESCRIPTION: Final = (
     "serve (if no command is given): observe this node's flows and serve them over the Hubble API. "
     "check: say whether it can be started here. config: print the settings and where they came "
-    "from. cleanup: remove what a server has left in the kernel. Each command has its own --help."
+    "from. get: show what a node has in the kernel. cleanup: remove what a server has left there. "
+    "Each command has its own --help."
 )
 
 

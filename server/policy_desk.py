@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Final
 from api.proto.flow.flow_pb2 import TrafficDirection
 from api.proto.leavitt.policy_pb2 import (
     ConsideredRule,
+    IdentitiesResponse,
     JudgedParty,
     JudgeResponse,
+    KnownIdentity,
     ListPoliciesResponse,
     NetworkPolicy,
     PolicyDecision,
@@ -110,6 +112,24 @@ class PolicyDesk:
             )
         response.problems.extend([*self._refused(), *self._known.problems])
         return response
+
+    def identities(self) -> IdentitiesResponse:
+        """List the identities, with labels and pods."""
+        known = self._known
+        if known is None:
+            return IdentitiesResponse()
+        labels = {int(each): reserved_labels(each) for each in RESERVED_SUBJECTS}
+        labels |= {identity: network_labels(each) for each, identity in known.networks.items()}
+        labels |= known.view.identities
+        pods: dict[int, list[str]] = {}
+        for key, identity in self._pods_by_identity(known):
+            pods.setdefault(identity, []).append(f"{key.namespace}/{key.name}")
+        return IdentitiesResponse(
+            identities=[
+                KnownIdentity(identity=each, labels=labels[each], pods=pods.get(each, ()))
+                for each in sorted(labels)
+            ]
+        )
 
     def judge(
         self, source: PolicyParty, destination: PolicyParty, protocol: int, port: int

@@ -10,6 +10,8 @@ from typing import Final
 from api.lane.call import Call
 from api.lane.status import Code, RpcError
 from api.proto.leavitt.policy_pb2 import (
+    IdentitiesRequest,
+    IdentitiesResponse,
     JudgeRequest,
     JudgeResponse,
     ListPoliciesRequest,
@@ -30,6 +32,10 @@ class PolicyService:
     async def list(self, _call: Call, _request: ListPoliciesRequest) -> ListPoliciesResponse:
         """List the policies in force."""
         return await asyncio.to_thread(self._desk.policies)
+
+    async def identities(self, _call: Call, _request: IdentitiesRequest) -> IdentitiesResponse:
+        """List the identities."""
+        return await asyncio.to_thread(self._desk.identities)
 
     async def judge(self, _call: Call, request: JudgeRequest) -> JudgeResponse:
         """Judge a packet."""

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from api.proto.flow import flow_pb2 as flow_dot_flow__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14leavitt/policy.proto\x12\x07leavitt\x1a\x0f\x66low/flow.proto\"\x15\n\x13ListPoliciesRequest\"e\n\x14ListPoliciesResponse\x12\x11\n\tnode_name\x18\x01 \x01(\t\x12(\n\x08policies\x18\x02 \x03(\x0b\x32\x16.leavitt.NetworkPolicy\x12\x10\n\x08problems\x18\x03 \x03(\t\"\x8b\x01\n\rNetworkPolicy\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x04\x12\x0f\n\x07\x61udited\x18\x05 \x01(\x08\x12(\n\x08sections\x18\x06 \x03(\x0b\x32\x16.leavitt.PolicySection\"y\n\rPolicySection\x12\x0c\n\x04path\x18\x01 \x01(\t\x12(\n\x08isolates\x18\x02 \x03(\x0e\x32\x16.flow.TrafficDirection\x12\x0c\n\x04pods\x18\x03 \x03(\t\x12\"\n\x05rules\x18\x04 \x03(\x0b\x32\x13.leavitt.PolicyRule\"\x81\x01\n\nPolicyRule\x12\x0c\n\x04path\x18\x01 \x01(\t\x12)\n\tdirection\x18\x02 \x01(\x0e\x32\x16.flow.TrafficDirection\x12\x0c\n\x04\x64\x65ny\x18\x03 \x01(\x08\x12\r\n\x05peers\x18\x04 \x03(\t\x12\r\n\x05ports\x18\x05 \x03(\t\x12\x0e\n\x06nobody\x18\x06 \x01(\x08\"8\n\x0bPolicyParty\x12\r\n\x03pod\x18\x01 \x01(\tH\x00\x12\x11\n\x07\x61\x64\x64ress\x18\x02 \x01(\tH\x00\x42\x07\n\x05party\"\x7f\n\x0cJudgeRequest\x12$\n\x06source\x18\x01 \x01(\x0b\x32\x14.leavitt.PolicyParty\x12)\n\x0b\x64\x65stination\x18\x02 \x01(\x0b\x32\x14.leavitt.PolicyParty\x12\x10\n\x08protocol\x18\x03 \x01(\r\x12\x0c\n\x04port\x18\x04 \x01(\r\"\xb5\x01\n\rJudgeResponse\x12$\n\x06source\x18\x01 \x01(\x0b\x32\x14.leavitt.JudgedParty\x12)\n\x0b\x64\x65stination\x18\x02 \x01(\x0b\x32\x14.leavitt.JudgedParty\x12(\n\x06\x65gress\x18\x03 \x01(\x0b\x32\x18.leavitt.PolicyJudgement\x12)\n\x07ingress\x18\x04 \x01(\x0b\x32\x18.leavitt.PolicyJudgement\"=\n\x0bJudgedParty\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08identity\x18\x02 \x01(\r\x12\x0e\n\x06labels\x18\x03 \x03(\t\"\xb9\x01\n\x0fPolicyJudgement\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32\x17.leavitt.PolicyDecision\x12\x12\n\nmatch_type\x18\x02 \x01(\r\x12*\n\ndecided_by\x18\x03 \x03(\x0b\x32\x16.leavitt.PolicyRuleRef\x12+\n\nconsidered\x18\x04 \x03(\x0b\x32\x17.leavitt.ConsideredRule\x12\x0e\n\x06\x61\x64vice\x18\x05 \x01(\t\"L\n\rPolicyRuleRef\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x04 \x01(\t\"\x91\x01\n\x0e\x43onsideredRule\x12$\n\x04rule\x18\x01 \x01(\x0b\x32\x16.leavitt.PolicyRuleRef\x12\x0c\n\x04\x64\x65ny\x18\x02 \x01(\x08\x12\x0f\n\x07\x61udited\x18\x03 \x01(\x08\x12\x14\n\x0cpeer_matches\x18\x04 \x01(\x08\x12\x14\n\x0cport_matches\x18\x05 \x01(\x08\x12\x0e\n\x06reason\x18\x06 \x01(\t*}\n\x0ePolicyDecision\x12\x1f\n\x1bPOLICY_DECISION_UNSPECIFIED\x10\x00\x12\x0f\n\x0bPOLICY_FREE\x10\x01\x12\x12\n\x0ePOLICY_ALLOWED\x10\x02\x12\x11\n\rPOLICY_DENIED\x10\x03\x12\x12\n\x0ePOLICY_AUDITED\x10\x04\x32\x87\x01\n\x08Policies\x12\x43\n\x04List\x12\x1c.leavitt.ListPoliciesRequest\x1a\x1d.leavitt.ListPoliciesResponse\x12\x36\n\x05Judge\x12\x15.leavitt.JudgeRequest\x1a\x16.leavitt.JudgeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14leavitt/policy.proto\x12\x07leavitt\x1a\x0f\x66low/flow.proto\"\x15\n\x13ListPoliciesRequest\"e\n\x14ListPoliciesResponse\x12\x11\n\tnode_name\x18\x01 \x01(\t\x12(\n\x08policies\x18\x02 \x03(\x0b\x32\x16.leavitt.NetworkPolicy\x12\x10\n\x08problems\x18\x03 \x03(\t\"\x8b\x01\n\rNetworkPolicy\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x04\x12\x0f\n\x07\x61udited\x18\x05 \x01(\x08\x12(\n\x08sections\x18\x06 \x03(\x0b\x32\x16.leavitt.PolicySection\"y\n\rPolicySection\x12\x0c\n\x04path\x18\x01 \x01(\t\x12(\n\x08isolates\x18\x02 \x03(\x0e\x32\x16.flow.TrafficDirection\x12\x0c\n\x04pods\x18\x03 \x03(\t\x12\"\n\x05rules\x18\x04 \x03(\x0b\x32\x13.leavitt.PolicyRule\"\x81\x01\n\nPolicyRule\x12\x0c\n\x04path\x18\x01 \x01(\t\x12)\n\tdirection\x18\x02 \x01(\x0e\x32\x16.flow.TrafficDirection\x12\x0c\n\x04\x64\x65ny\x18\x03 \x01(\x08\x12\r\n\x05peers\x18\x04 \x03(\t\x12\r\n\x05ports\x18\x05 \x03(\t\x12\x0e\n\x06nobody\x18\x06 \x01(\x08\"\x13\n\x11IdentitiesRequest\"@\n\x12IdentitiesResponse\x12*\n\nidentities\x18\x01 \x03(\x0b\x32\x16.leavitt.KnownIdentity\"?\n\rKnownIdentity\x12\x10\n\x08identity\x18\x01 \x01(\r\x12\x0e\n\x06labels\x18\x02 \x03(\t\x12\x0c\n\x04pods\x18\x03 \x03(\t\"8\n\x0bPolicyParty\x12\r\n\x03pod\x18\x01 \x01(\tH\x00\x12\x11\n\x07\x61\x64\x64ress\x18\x02 \x01(\tH\x00\x42\x07\n\x05party\"\x7f\n\x0cJudgeRequest\x12$\n\x06source\x18\x01 \x01(\x0b\x32\x14.leavitt.PolicyParty\x12)\n\x0b\x64\x65stination\x18\x02 \x01(\x0b\x32\x14.leavitt.PolicyParty\x12\x10\n\x08protocol\x18\x03 \x01(\r\x12\x0c\n\x04port\x18\x04 \x01(\r\"\xb5\x01\n\rJudgeResponse\x12$\n\x06source\x18\x01 \x01(\x0b\x32\x14.leavitt.JudgedParty\x12)\n\x0b\x64\x65stination\x18\x02 \x01(\x0b\x32\x14.leavitt.JudgedParty\x12(\n\x06\x65gress\x18\x03 \x01(\x0b\x32\x18.leavitt.PolicyJudgement\x12)\n\x07ingress\x18\x04 \x01(\x0b\x32\x18.leavitt.PolicyJudgement\"=\n\x0bJudgedParty\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08identity\x18\x02 \x01(\r\x12\x0e\n\x06labels\x18\x03 \x03(\t\"\xb9\x01\n\x0fPolicyJudgement\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32\x17.leavitt.PolicyDecision\x12\x12\n\nmatch_type\x18\x02 \x01(\r\x12*\n\ndecided_by\x18\x03 \x03(\x0b\x32\x16.leavitt.PolicyRuleRef\x12+\n\nconsidered\x18\x04 \x03(\x0b\x32\x17.leavitt.ConsideredRule\x12\x0e\n\x06\x61\x64vice\x18\x05 \x01(\t\"L\n\rPolicyRuleRef\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x04 \x01(\t\"\x91\x01\n\x0e\x43onsideredRule\x12$\n\x04rule\x18\x01 \x01(\x0b\x32\x16.leavitt.PolicyRuleRef\x12\x0c\n\x04\x64\x65ny\x18\x02 \x01(\x08\x12\x0f\n\x07\x61udited\x18\x03 \x01(\x08\x12\x14\n\x0cpeer_matches\x18\x04 \x01(\x08\x12\x14\n\x0cport_matches\x18\x05 \x01(\x08\x12\x0e\n\x06reason\x18\x06 \x01(\t*}\n\x0ePolicyDecision\x12\x1f\n\x1bPOLICY_DECISION_UNSPECIFIED\x10\x00\x12\x0f\n\x0bPOLICY_FREE\x10\x01\x12\x12\n\x0ePOLICY_ALLOWED\x10\x02\x12\x11\n\rPOLICY_DENIED\x10\x03\x12\x12\n\x0ePOLICY_AUDITED\x10\x04\x32\xce\x01\n\x08Policies\x12\x43\n\x04List\x12\x1c.leavitt.ListPoliciesRequest\x1a\x1d.leavitt.ListPoliciesResponse\x12\x45\n\nIdentities\x12\x1a.leavitt.IdentitiesRequest\x1a\x1b.leavitt.IdentitiesResponse\x12\x36\n\x05Judge\x12\x15.leavitt.JudgeRequest\x1a\x16.leavitt.JudgeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'api.proto.leavitt.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_POLICYDECISION']._serialized_start=1421
-  _globals['_POLICYDECISION']._serialized_end=1546
+  _globals['_POLICYDECISION']._serialized_start=1573
+  _globals['_POLICYDECISION']._serialized_end=1698
   _globals['_LISTPOLICIESREQUEST']._serialized_start=50
   _globals['_LISTPOLICIESREQUEST']._serialized_end=71
   _globals['_LISTPOLICIESRESPONSE']._serialized_start=73
@@ -44,20 +44,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POLICYSECTION']._serialized_end=439
   _globals['_POLICYRULE']._serialized_start=442
   _globals['_POLICYRULE']._serialized_end=571
-  _globals['_POLICYPARTY']._serialized_start=573
-  _globals['_POLICYPARTY']._serialized_end=629
-  _globals['_JUDGEREQUEST']._serialized_start=631
-  _globals['_JUDGEREQUEST']._serialized_end=758
-  _globals['_JUDGERESPONSE']._serialized_start=761
-  _globals['_JUDGERESPONSE']._serialized_end=942
-  _globals['_JUDGEDPARTY']._serialized_start=944
-  _globals['_JUDGEDPARTY']._serialized_end=1005
-  _globals['_POLICYJUDGEMENT']._serialized_start=1008
-  _globals['_POLICYJUDGEMENT']._serialized_end=1193
-  _globals['_POLICYRULEREF']._serialized_start=1195
-  _globals['_POLICYRULEREF']._serialized_end=1271
-  _globals['_CONSIDEREDRULE']._serialized_start=1274
-  _globals['_CONSIDEREDRULE']._serialized_end=1419
-  _globals['_POLICIES']._serialized_start=1549
-  _globals['_POLICIES']._serialized_end=1684
+  _globals['_IDENTITIESREQUEST']._serialized_start=573
+  _globals['_IDENTITIESREQUEST']._serialized_end=592
+  _globals['_IDENTITIESRESPONSE']._serialized_start=594
+  _globals['_IDENTITIESRESPONSE']._serialized_end=658
+  _globals['_KNOWNIDENTITY']._serialized_start=660
+  _globals['_KNOWNIDENTITY']._serialized_end=723
+  _globals['_POLICYPARTY']._serialized_start=725
+  _globals['_POLICYPARTY']._serialized_end=781
+  _globals['_JUDGEREQUEST']._serialized_start=783
+  _globals['_JUDGEREQUEST']._serialized_end=910
+  _globals['_JUDGERESPONSE']._serialized_start=913
+  _globals['_JUDGERESPONSE']._serialized_end=1094
+  _globals['_JUDGEDPARTY']._serialized_start=1096
+  _globals['_JUDGEDPARTY']._serialized_end=1157
+  _globals['_POLICYJUDGEMENT']._serialized_start=1160
+  _globals['_POLICYJUDGEMENT']._serialized_end=1345
+  _globals['_POLICYRULEREF']._serialized_start=1347
+  _globals['_POLICYRULEREF']._serialized_end=1423
+  _globals['_CONSIDEREDRULE']._serialized_start=1426
+  _globals['_CONSIDEREDRULE']._serialized_end=1571
+  _globals['_POLICIES']._serialized_start=1701
+  _globals['_POLICIES']._serialized_end=1907
 # @@protoc_insertion_point(module_scope)

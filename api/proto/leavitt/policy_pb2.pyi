@@ -79,6 +79,26 @@ class PolicyRule(_message.Message):
     nobody: bool
     def __init__(self, path: _Optional[str] = ..., direction: _Optional[_Union[_flow_pb2.TrafficDirection, str]] = ..., deny: _Optional[bool] = ..., peers: _Optional[_Iterable[str]] = ..., ports: _Optional[_Iterable[str]] = ..., nobody: _Optional[bool] = ...) -> None: ...
 
+class IdentitiesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class IdentitiesResponse(_message.Message):
+    __slots__ = ("identities",)
+    IDENTITIES_FIELD_NUMBER: _ClassVar[int]
+    identities: _containers.RepeatedCompositeFieldContainer[KnownIdentity]
+    def __init__(self, identities: _Optional[_Iterable[_Union[KnownIdentity, _Mapping]]] = ...) -> None: ...
+
+class KnownIdentity(_message.Message):
+    __slots__ = ("identity", "labels", "pods")
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    PODS_FIELD_NUMBER: _ClassVar[int]
+    identity: int
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    pods: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, identity: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., pods: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class PolicyParty(_message.Message):
     __slots__ = ("pod", "address")
     POD_FIELD_NUMBER: _ClassVar[int]

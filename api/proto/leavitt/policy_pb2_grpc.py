@@ -39,6 +39,11 @@ class PoliciesStub:
                 request_serializer=leavitt_dot_policy__pb2.ListPoliciesRequest.SerializeToString,
                 response_deserializer=leavitt_dot_policy__pb2.ListPoliciesResponse.FromString,
                 _registered_method=True)
+        self.Identities = channel.unary_unary(
+                '/leavitt.Policies/Identities',
+                request_serializer=leavitt_dot_policy__pb2.IdentitiesRequest.SerializeToString,
+                response_deserializer=leavitt_dot_policy__pb2.IdentitiesResponse.FromString,
+                _registered_method=True)
         self.Judge = channel.unary_unary(
                 '/leavitt.Policies/Judge',
                 request_serializer=leavitt_dot_policy__pb2.JudgeRequest.SerializeToString,
@@ -51,6 +56,13 @@ class PoliciesServicer:
 
     def List(self, request, context):
         """Tells all policies that are in force, sorted by kind, namespace and name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Identities(self, request, context):
+        """Tells all identities that this node knows, ascending.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,6 +83,11 @@ def add_PoliciesServicer_to_server(servicer, server):
                     servicer.List,
                     request_deserializer=leavitt_dot_policy__pb2.ListPoliciesRequest.FromString,
                     response_serializer=leavitt_dot_policy__pb2.ListPoliciesResponse.SerializeToString,
+            ),
+            'Identities': grpc.unary_unary_rpc_method_handler(
+                    servicer.Identities,
+                    request_deserializer=leavitt_dot_policy__pb2.IdentitiesRequest.FromString,
+                    response_serializer=leavitt_dot_policy__pb2.IdentitiesResponse.SerializeToString,
             ),
             'Judge': grpc.unary_unary_rpc_method_handler(
                     servicer.Judge,
@@ -105,6 +122,33 @@ class Policies:
             '/leavitt.Policies/List',
             leavitt_dot_policy__pb2.ListPoliciesRequest.SerializeToString,
             leavitt_dot_policy__pb2.ListPoliciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Identities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leavitt.Policies/Identities',
+            leavitt_dot_policy__pb2.IdentitiesRequest.SerializeToString,
+            leavitt_dot_policy__pb2.IdentitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,6 +27,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         (["serve", "--help"], "help_serve"),
         (["check", "--help"], "help_check"),
         (["config", "-h"], "help_config"),
+        (["get", "--help"], "help_get"),
         (["cleanup", "--help"], "help_cleanup"),
     ],
 )
@@ -42,7 +43,8 @@ def test_an_unknown_command_is_named() -> None:
     result = run("bogus", "--node-name", "x")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == (
-        "hubble-server: unknown command: expected one of serve, check, config, cleanup: 'bogus'\n"
+        "hubble-server: unknown command: expected one of serve, check, config, get, cleanup: "
+        "'bogus'\n"
     )
 
 
