@@ -26,7 +26,7 @@ from bench.soaking.accounts import Balance, at_rest, events_told, settle
 from bench.soaking.honest import HonestClient
 from bench.soaking.lives import CAPACITY, Life, Place
 from bench.soaking.load import Load, Round
-from bench.soaking.plateau import Plateau, Sample, plateau, sampling
+from bench.soaking.plateau import WARM_UP_SAMPLES, Plateau, Sample, plateau, sampling
 from bench.soaking.readers import Readers, reading
 from bench.workload import SyntheticNode
 
@@ -119,7 +119,7 @@ class Soak:
             before = balance
             self._check()
             if full_at is None and balance.seen > 2 * CAPACITY:
-                full_at = len(samples)
+                full_at = len(samples) + WARM_UP_SAMPLES
             if time.monotonic() > deadline:
                 break
         self._judge(samples[full_at:] if full_at is not None else [])
