@@ -17,8 +17,8 @@ from bench.processes import usage
 _EVERY_S: Final = 0.5
 _LEAST: Final = 18
 WARM_UP_SAMPLES: Final = 60
-"""Half a minute under load: until then a new process still fills its caches, and the allocator takes
-what the first clients and the first overload need."""
+"""Half a minute under load: until then a new process still fills its caches, and the allocator
+takes what the first clients and the first overload need."""
 _GROWTH_SHARE: Final = 0.05
 _GROWTH_BYTES: Final = 8 << 20
 _GROWTH_FDS: Final = 24
