@@ -168,6 +168,8 @@ class Session:
             if self._is_done():
                 break
             await self._wait()
+            # Several nodes may have said something: one take for all of them.
+            await asyncio.sleep(0)
         if (notice := self._notices.take(at_once=True)) is not None:
             await self._call.send(notice)
 
@@ -181,8 +183,7 @@ class Session:
             async with asyncio.timeout(longest_s):
                 await self._wakeup.wait()
         except TimeoutError:
-            # What has come while we were busy counts before anybody is given up.
-            await asyncio.sleep(0)
+            return
 
     def _is_done(self) -> bool:
         """Whether nothing more will come."""
