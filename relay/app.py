@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -75,7 +75,7 @@ def serve(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(resolved.settings))
     except* RelayError as failures:
-        for failure in _leaves(failures):
+        for failure in failures.exceptions:
             print(f"hubble-relay: {failure}", file=sys.stderr)
         status = 1
     return status
@@ -140,14 +140,6 @@ async def _open(
     ):
         server = await listen(served, address, tls=secret)
         opened.push_async_callback(server.stop, settings.shutdown_grace)
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for each in group.exceptions:
-        if isinstance(each, BaseExceptionGroup):
-            yield from _leaves(each)
-        else:
-            yield each
 
 
 COMMANDS: Final[dict[str, Callable[[Sequence[str], Mapping[str, str]], int]]] = {

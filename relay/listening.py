@@ -9,11 +9,12 @@ from api.lane.reflection import reflection_methods
 from api.lane.server import Server
 from api.lane.service import service_methods
 from api.proto.health import health_pb2
-from api.proto.leavitt import relay_pb2
+from api.proto.leavitt import node_pb2, relay_pb2
 from api.proto.observer import observer_pb2
 from api.version import WIRE_VERSION
 from relay.errors import RelayError
 from relay.observer_service import ObserverService, stream_methods
+from relay.report_service import ReportService
 from relay.status_service import StatusService
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ logger = logging.getLogger(__name__)
 
 _OBSERVER: Final = observer_pb2.DESCRIPTOR.services_by_name["Observer"]
 _RELAY: Final = relay_pb2.DESCRIPTOR.services_by_name["Relay"]
+_NODE: Final = node_pb2.DESCRIPTOR.services_by_name["Node"]
 _HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"]
-SERVICES: Final = (_OBSERVER, _RELAY, _HEALTH)
+SERVICES: Final = (_OBSERVER, _RELAY, _NODE, _HEALTH)
 """What the main address serves, reflection apart."""
 
 
@@ -38,6 +40,7 @@ def main_methods(around: Surroundings, health: Health) -> dict[str, Method]:
         service_methods(_OBSERVER, ObserverService(around.pool))
         | stream_methods(around)
         | service_methods(_RELAY, StatusService(around.pool, around.wall_ns))
+        | service_methods(_NODE, ReportService(around.pool, node_name=around.node_name))
         | service_methods(_HEALTH, health)
         | reflection_methods(SERVICES)
     )
