@@ -10,7 +10,7 @@ error stream tells of it. Errors that no waiting mends end the answer.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from api.lane.backoff import Backoff
@@ -58,9 +58,12 @@ class Retrying:
         self._warn = _silent if quiet else surroundings.warn
         self._backoff = Backoff(first_s=_FIRST_WAIT_S, max_s=_LONGEST_WAIT_S, random=random.random)
         self._lost_ns: int | None = None
+        self._gaps_told = ""
+        self._marks: list[bytes] = []
+        """What is to be told and shown of gaps once there is an answer."""
 
-    async def run(self, ask: Ask, mark: Callable[[Sequence[bytes]], None]) -> None:
-        """Ask until cancelled; gaps go to `mark`, as responses of GetFlows.
+    async def run(self, ask: Ask) -> None:
+        """Ask until cancelled.
 
         Raises:
             RpcError, CliError: what waiting does not mend.
@@ -69,7 +72,7 @@ class Retrying:
             try:
                 async with connected(self._server, self._surroundings.warn) as channel:
                     if self._lost_ns is not None:
-                        mark(await self._gaps(channel))
+                        await self._look_for_gaps(channel)
                     await ask(channel)
                 reason = "the server ended the answer"
             except RpcError as error:
@@ -86,22 +89,28 @@ class Retrying:
             self._warn(f"connection lost: {reason}; trying again in {wait_s:.1f}s\n")
             await asyncio.sleep(wait_s)
 
-    def answered(self) -> None:
-        """Note that a server has begun its answer."""
-        self._backoff.succeeded()
-        self._lost_ns = None
+    def answered(self) -> list[bytes]:
+        """Note that a server has begun its answer, and tell it after a loss.
 
-    async def _gaps(self, channel: Channel) -> list[bytes]:
-        """Find what servers do not keep from in between, and tell it; raises RpcError."""
+        Returns what to show before it: gaps, as responses of GetFlows.
+        """
+        self._backoff.succeeded()
+        if self._lost_ns is not None:
+            away_ns = self._surroundings.now_ns() - self._lost_ns
+            away = duration_text(away_ns // _MILLI_NS * _MILLI_NS)
+            self._warn(f"connected again after {away}{self._gaps_told}\n")
+        marks, self._marks, self._gaps_told, self._lost_ns = self._marks, [], "", None
+        return marks
+
+    async def _look_for_gaps(self, channel: Channel) -> None:
+        """Find what servers do not keep from in between; raises RpcError."""
         time_ns, now_ns = self._memory.time_ns, self._surroundings.now_ns()
-        away = duration_text((now_ns - (self._lost_ns or now_ns)) // _MILLI_NS * _MILLI_NS)
         if time_ns is None or not self._memory.is_about_flows:
-            self._warn(f"connected again after {away}\n")
-            return []
+            return
         oldest = await oldest_flows(channel, timeout_s=self._server.request_timeout_s)
         gaps = gaps_between(time_ns, oldest, now_ns)
-        self._warn(f"connected again after {away}: {_told(time_ns, gaps)}\n")
-        return [_lost(node, time_ns, end_ns) for node, end_ns in gaps.items()]
+        self._gaps_told = f": {_told(time_ns, gaps)}"
+        self._marks = [_lost(node, time_ns, end_ns) for node, end_ns in gaps.items()]
 
 
 def gaps_between(time_ns: int, oldest: Mapping[str, int], now_ns: int) -> dict[str, int]:

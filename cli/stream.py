@@ -97,11 +97,11 @@ async def _ask_again_and_again(
         if memory.time_ns is None:
             await _tell_missing_past(channel, question, surroundings)
         async with _called(channel, question, memory.resumed(), surroundings) as batches:
-            retrying.answered()
+            shown.mark(retrying.answered())
             async for messages in batches:
                 shown.show(memory.unseen(messages))
 
-    await retrying.run(ask_once, shown.mark)
+    await retrying.run(ask_once)
 
 
 @asynccontextmanager
