@@ -42,6 +42,8 @@ class Pipeline:
         self._table = table
         self._ledger = ledger
         self._sinks = tuple(sinks)
+        self.batch_count = 0
+        """Batches taken in."""
 
     def feed(self, batch: SampleBatch) -> int:
         """Take a batch through all stations and return how many rows it became.
@@ -49,6 +51,7 @@ class Pipeline:
         Losses in the batch are counted in the ledger and appended as rows behind it; those rows
         are not part of the returned number.
         """
+        self.batch_count += 1
         rows = self._decoder.decode(batch)
         self._enricher.enrich(rows)
         first = self._table.append(rows)

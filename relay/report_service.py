@@ -1,8 +1,8 @@
 """leavitt.Node of the relay: the reports of all nodes, put together.
 
 Losses add up by stage and reason; problems stay the nodes' own, and are told with `per_node`. Nodes
-that say nothing, since they are down or not ours, say why. No more than a few hundred kilobytes
-leave here, however many nodes there are.
+that say nothing, since they are down or not ours, say why. The
+answer is bounded, however many nodes there are.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class ReportService:
             table=_tables(reports),
             readers=pb.ReaderReport(
                 count=sum(report.readers.count for report in reports),
-                worst_lag_rows=max((report.readers.worst_lag_rows for report in reports), default=0),
+                worst_lag_rows=max(
+                    (report.readers.worst_lag_rows for report in reports), default=0
+                ),
             ),
             pods=sum(report.pods for report in reports),
             batches=sum(report.batches for report in reports),
@@ -60,8 +62,7 @@ class ReportService:
 def _named(answer: Answer[pb.NodeReport]) -> pb.NodeReport:
     """Return what a node said, under the name by which the relay knows it."""
     if answer.message is None:
-        assert answer.error is not None  # noqa: S101 -- one of both is there
-        return pb.NodeReport(node_name=answer.link.name, error=str(answer.error))
+        return pb.NodeReport(node_name=answer.link.name, error=str(answer.error or "no answer"))
     answer.message.node_name = answer.link.name
     return answer.message
 

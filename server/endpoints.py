@@ -88,7 +88,13 @@ class EndpointManager:
         self._desk = desk
         self._source = interfaces
         self._picture = NO_INTERFACES
+        self._pod_count = 0
         self._due = asyncio.Event()
+
+    @property
+    def pod_count(self) -> int:
+        """Pods of this node in the last round."""
+        return self._pod_count
 
     def state_changed(self) -> None:
         """Say that the cluster's state has changed: a round is due."""
@@ -132,6 +138,7 @@ class EndpointManager:
             await self._write(picture, view, enforcement, pace)
             is_settled = enforcement.is_settled
         self.problems.end_round()
+        self._pod_count = len(view.local)
         self._show(view, policies)
 
     def _show(self, view: NodeView, policies: tuple[Policy, ...]) -> None:

@@ -12,7 +12,7 @@ from api.lane.server import Server
 from api.lane.service import service_methods
 from api.lane.tls import ServerTls, TlsError
 from api.proto.health import health_pb2
-from api.proto.leavitt import policy_pb2
+from api.proto.leavitt import node_pb2, policy_pb2
 from api.proto.observer import observer_pb2
 from api.proto.peer import peer_pb2
 from api.version import WIRE_VERSION
@@ -50,19 +50,21 @@ async def listen(settings: Settings, node: Node, health: Health) -> Server:
 
 
 def node_lane(node: Node, health: Health) -> Server:
-    """Make the lane of a node: Observer, Peer, Policies, health, and reflection of them all."""
+    """Make the lane of a node: all that it serves, health and reflection included."""
     observer = observer_pb2.DESCRIPTOR.services_by_name["Observer"]
     peer = peer_pb2.DESCRIPTOR.services_by_name["Peer"]
     policies = policy_pb2.DESCRIPTOR.services_by_name["Policies"]
+    report = node_pb2.DESCRIPTOR.services_by_name["Node"]
     checks = health_pb2.DESCRIPTOR.services_by_name["Health"]
     methods = (
         service_methods(observer, node.service)
         | service_methods(peer, PeerService(node.peers))
         | service_methods(policies, PolicyService(node.desk))
+        | service_methods(report, node.report)
         | service_methods(checks, health)
     )
     return Server(
-        methods | reflection_methods((observer, peer, policies, checks)),
+        methods | reflection_methods((observer, peer, policies, report, checks)),
         initial_metadata=(("hubble-server-version", WIRE_VERSION),),
     )
 

@@ -27,6 +27,7 @@ from server.endpoints import EndpointManager
 from server.interfaces import NodeInterfaces
 from server.losses import LossReports
 from server.node import Node
+from server.node_report import Watched
 from server.observed import ObservedInterfaces, observes, pin_name
 from server.pace import Pace
 from server.settings import Settings
@@ -74,9 +75,21 @@ async def observe(settings: Settings, node: Node, *, on_ready: Callable[[], None
             events=events,
             desk=node.desk,
         )
+        folder = None if settings.state is None else StateFolder(settings.state)
+        node.report.watch(
+            Watched(
+                mode=settings.mode,
+                attach=datapath.way,
+                pods=lambda: manager.pod_count,
+                problems=lambda: (
+                    *manager.problems.listed(),
+                    *(folder.problems() if folder is not None else ()),
+                ),
+            )
+        )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_read(rings, node, recorder, accounts))
-            tasks.create_task(_follow(settings, node, state, manager, recorder))
+            tasks.create_task(_follow(settings, folder, node, state, manager, recorder))
             tasks.create_task(manager.run())
             tasks.create_task(_sweep(datapath, settings.report_interval / _SWEEPS_PER_REPORT))
             tasks.create_task(_report(reports))
@@ -122,14 +135,14 @@ async def _read(
 
 async def _follow(
     settings: Settings,
+    folder: StateFolder | None,
     node: Node,
     state: ClusterState,
     manager: EndpointManager,
     recorder: Recorder | None,
 ) -> None:
     """Take in what changes in the cluster, or else in the engine; or the node has no pods."""
-    if settings.state is not None:
-        folder = StateFolder(settings.state)
+    if folder is not None:
         node.desk.hear(lambda: map(str, folder.errors))
         batches = folder.changes()
     elif observes(settings) and settings.container_socket:

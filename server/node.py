@@ -19,8 +19,10 @@ from observer.enrich import Enricher
 from observer.ledger import Ledger
 from observer.namespaces import SeenNamespaces
 from observer.pipeline import Pipeline
+from observer.readers import Readers
 from observer.table.interns import Interns
 from observer.table.ring import FlowTable
+from server.node_report import NodeService
 from server.observer_service import ObserverService
 from server.peers import PeerBook
 from server.policy_desk import PolicyDesk
@@ -40,6 +42,7 @@ class Node:
     pipeline: Pipeline
     agent_log: AgentLog
     service: ObserverService
+    report: NodeService
     peers: PeerBook
     desk: PolicyDesk
 
@@ -58,13 +61,24 @@ def build_node(settings: Settings) -> Node:
         node_name=f"{settings.cluster_name}/{settings.node_name}",
         emitter=(_EMITTER, WIRE_VERSION),
     )
+    pipeline = Pipeline(Decoder(ledger), Enricher(book, interns), table, ledger, (namespaces,))
+    readers = Readers()
     return Node(
         book=book,
         table=table,
         ledger=ledger,
-        pipeline=Pipeline(Decoder(ledger), Enricher(book, interns), table, ledger, (namespaces,)),
+        pipeline=pipeline,
         agent_log=AgentLog(table),
-        service=ObserverService(table=table, encoder=encoder, ledger=ledger, namespaces=namespaces),
+        service=ObserverService(
+            table=table, encoder=encoder, ledger=ledger, namespaces=namespaces, readers=readers
+        ),
+        report=NodeService(
+            node_name=settings.node_name,
+            table=table,
+            ledger=ledger,
+            pipeline=pipeline,
+            readers=readers,
+        ),
         peers=PeerBook(
             node_name=settings.node_name,
             cluster_name=settings.cluster_name,

@@ -19,6 +19,7 @@ from observer.ledger import Ledger
 from observer.namespaces import SeenNamespaces
 from observer.query import FlowQuery, FlowRequest, InvalidQueryError, QueryError, flows_rate
 from observer.query.progress import INTERVAL_S
+from observer.readers import Readers
 from observer.table.columns import EventKind
 from observer.table.ring import FlowTable
 
@@ -47,6 +48,7 @@ class ObserverService:
         encoder: FlowEncoder,
         ledger: Ledger,
         namespaces: SeenNamespaces,
+        readers: Readers,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -54,6 +56,7 @@ class ObserverService:
         self._encoder = encoder
         self._ledger = ledger
         self._namespaces = namespaces
+        self._readers = readers
         self._clock_ns = clock_ns
         self._wall_ns = wall_ns
         self._started_ns = clock_ns()
@@ -79,9 +82,10 @@ class ObserverService:
         # a client that follows a quiet node learns the version at once
         call.send_headers()
         try:
-            async with aclosing(query.run()) as batches:
-                async for batch in batches:
-                    yield batch
+            with self._readers.reading(query):
+                async with aclosing(query.run()) as batches:
+                    async for batch in batches:
+                        yield batch
         except QueryError as error:
             raise RpcError(Code.UNKNOWN, str(error)) from error
 
@@ -125,10 +129,11 @@ class ObserverService:
             progress=(PROGRESS_KEY, "1") in call.metadata,
             progress_interval_s=_progress_interval_s(call),
         )
-        async with aclosing(query.run()) as batches:
-            async for batch in batches:
-                if batch.count:
-                    yield batch
+        with self._readers.reading(query):
+            async with aclosing(query.run()) as batches:
+                async for batch in batches:
+                    if batch.count:
+                        yield batch
 
     async def server_status(
         self, _call: Call, _request: pb.ServerStatusRequest

@@ -19,6 +19,7 @@ from server.cluster.state import ClusterState
 from server.endpoints import EndpointManager
 from server.losses import LossReports
 from server.node import Node
+from server.node_report import Watched
 from server.playback import replayed
 from server.settings import Settings
 
@@ -54,6 +55,13 @@ async def observe(
         datapath=None,
         interfaces=None,
         desk=node.desk,
+    )
+    node.report.watch(
+        Watched(
+            mode="replay",
+            pods=lambda: manager.pod_count,
+            problems=manager.problems.listed,
+        )
     )
     changed = False
     async for item in replayed(recording, speed=settings.speed):

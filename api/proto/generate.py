@@ -62,6 +62,7 @@ CONTRACTS = (
     Contract(name="observer/observer.proto", path="observer/observer.proto", has_service=True),
     Contract(name="peer/peer.proto", path="peer/peer.proto", has_service=True),
     Contract(name="leavitt/flow_details.proto", path="leavitt/flow_details.proto"),
+    Contract(name="leavitt/node.proto", path="leavitt/node.proto", has_service=True),
     Contract(name="leavitt/policy.proto", path="leavitt/policy.proto", has_service=True),
     Contract(name="leavitt/relay.proto", path="leavitt/relay.proto", has_service=True),
     Contract(name="grpc/health/v1/health.proto", path="health/health.proto", has_service=True),

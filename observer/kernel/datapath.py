@@ -243,6 +243,11 @@ class Datapath:
         self.detach(ifindex)
         self._table("devices").drop([np.uint32(ifindex).tobytes()])
 
+    @property
+    def way(self) -> Attach:
+        """How programs are put on interfaces here: what AUTO came to."""
+        return self._hooks.way
+
     def attached(self) -> frozenset[int]:
         """Interfaces with both programs."""
         return self._hooks.attached()

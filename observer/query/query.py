@@ -119,6 +119,8 @@ class FlowQuery:
         self._gaps = Gaps(patient=request.follow, clock_s=clock_s)
         self._progress = Progress(wanted=progress, clock_s=clock_s, interval_s=progress_interval_s)
         self._kinds = request.kinds(np.arange(256, dtype=np.uint8))
+        self.position: int | None = None
+        """Of the row that is read next; None before the first."""
         self._seen_ns = 0
         """Time of the next row if it was there when last looked, else of the one before."""
         self._seen_events = np.zeros(256, np.int64)
@@ -176,7 +178,7 @@ class FlowQuery:
         self._see(position)
         while True:
             await table.turns.next()
-            position = self._note_gap(position, stop, stop_events)
+            position = self.position = self._note_gap(position, stop, stop_events)
             if self._gaps.wait_s == 0:
                 yield self._report(position)
                 # Meanwhile the writer went on, perhaps over our position again.

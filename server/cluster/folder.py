@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from server.cluster.errors import StateFolderError
 from server.cluster.scan import FolderScan
+from server.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,11 +36,16 @@ class StateFolder:
         self._path = path
         self._look_interval_s = look_interval_s
         self._scan = FolderScan(path)
+        self._unreadable: Problem | None = None
 
     @property
     def errors(self) -> tuple[ObjectError, ...]:
         """What in the files cannot be used at present; each was logged when it appeared."""
         return self._scan.errors
+
+    def problems(self) -> tuple[Problem, ...]:
+        """The same as problems, and that the folder itself cannot be read."""
+        return (self._unreadable, *self._scan.problems) if self._unreadable else self._scan.problems
 
     async def changes(self) -> AsyncIterator[tuple[Change, ...]]:
         """Yield the whole folder first (an empty batch if it is empty), then what changes.
@@ -54,16 +61,22 @@ class StateFolder:
         except OSError as error:
             reason = f"read state folder: {error.strerror}: {self._path}"
             raise StateFolderError(reason) from error
-        failure = ""
         while True:
             await asyncio.sleep(self._look_interval_s)
             try:
                 changes = await asyncio.to_thread(self._scan.look)
             except OSError as error:
-                if failure != str(error):
-                    logger.error("state folder unreadable, its last state stays error=%r", error)
-                failure = str(error)
+                self._fail(error)
                 continue
-            failure = ""
+            self._unreadable = None
             if changes:
                 yield changes
+
+    def _fail(self, error: OSError) -> None:
+        known = self._unreadable
+        if known is not None and known.reason == str(error):
+            return
+        since_ns = known.since_ns if known else time.time_ns()
+        about = f"folder {self._path}"
+        self._unreadable = Problem(about=about, reason=str(error), since_ns=since_ns)
+        logger.error("state folder unreadable, its last state stays error=%r", error)

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from server.cluster.documents import LoadedObject, load_documents
 from server.cluster.errors import ObjectError
 from server.cluster.objects import Change, ChangeKind
+from server.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from server.cluster.objects import ObjectKey
@@ -52,14 +54,17 @@ class WatchedFile:
 class FolderScan:
     """The files of one folder, from look to look. Sub-folders and hidden files are left out."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, wall_ns: Callable[[], int] = time.time_ns) -> None:
         self._path = path
+        self._wall_ns = wall_ns
         self._files: dict[str, WatchedFile] = {}
         self._given: dict[ObjectKey, LoadedObject] = {}
         self._givers: dict[ObjectKey, str] = {}
         """Name of the file that each of them came from."""
         self._doubles: tuple[ObjectError, ...] = ()
         self._is_first = True
+        self.problems: tuple[Problem, ...] = ()
+        """The errors of the last look, each with the time since which it is there."""
 
     @property
     def errors(self) -> tuple[ObjectError, ...]:
@@ -79,7 +84,24 @@ class FolderScan:
         for name, signature in signatures.items():
             touched |= self._look_at(name, signature)
         self._is_first = False
-        return self._changes() if touched else ()
+        if not touched:
+            return ()
+        changes = self._changes()
+        self.problems = self._timed()
+        return changes
+
+    def _timed(self) -> tuple[Problem, ...]:
+        known = {str(problem): problem for problem in self.problems}
+        now_ns = self._wall_ns()
+        found = (
+            Problem(
+                about=f"file {error.source}",
+                reason=": ".join(filter(None, (error.name, error.reason))),
+                since_ns=now_ns,
+            )
+            for error in self.errors
+        )
+        return tuple(known.get(str(problem), problem) for problem in found)
 
     def _signatures(self) -> Iterator[tuple[str, Signature]]:
         with os.scandir(self._path) as entries:

@@ -15,9 +15,10 @@ from api.lane.health import Health
 from api.lane.response import ResponseStream
 from api.lane.server import Server
 from api.lane.service import service_methods
-from api.lane.status import RpcError
+from api.lane.status import Code, RpcError
 from api.lane.wire import Framed
 from api.proto.health import health_pb2
+from api.proto.leavitt import node_pb2
 from api.proto.observer import observer_pb2 as pb
 from api.version import WIRE_VERSION
 from relay.listening import main_methods
@@ -75,6 +76,9 @@ class ScriptedNode:
             version="test", num_flows=1, max_flows=7, seen_flows=3, uptime_ns=5, flows_rate=0.5
         )
         self.namespaces = pb.GetNamespacesResponse()
+        self.report_told: node_pb2.NodeReport | None = None
+        self.report_refusal = RpcError(Code.UNIMPLEMENTED, "unknown service leavitt.Node")
+        """What it says while it has no report to tell, as nodes of others do."""
         self._server: Server | None = None
 
     @property
@@ -84,7 +88,9 @@ class ScriptedNode:
     async def start(self) -> None:
         observer = pb.DESCRIPTOR.services_by_name["Observer"]
         checks = health_pb2.DESCRIPTOR.services_by_name["Health"]
+        report = node_pb2.DESCRIPTOR.services_by_name["Node"]
         methods = service_methods(observer, self) | service_methods(checks, Health())
+        methods |= service_methods(report, self)
         for name in ("GetFlows", "GetAgentEvents", "GetDebugEvents"):
             methods[_SERVICE + name] = self._stream
         self._server = Server(methods)
@@ -117,6 +123,11 @@ class ScriptedNode:
         self, _call: Call, _request: pb.GetNamespacesRequest
     ) -> pb.GetNamespacesResponse:
         return self.namespaces
+
+    async def report(self, _call: Call, _request: node_pb2.ReportRequest) -> node_pb2.NodeReport:
+        if self.report_told is None:
+            raise self.report_refusal
+        return self.report_told
 
 
 class Reader:

@@ -130,6 +130,7 @@ async def test_both_addresses_reflect_and_tell_their_health(
             "grpc.health.v1.Health",
             "grpc.reflection.v1.ServerReflection",
             "grpc.reflection.v1alpha.ServerReflection",
+            "leavitt.Node",
             "leavitt.Policies",
             "observer.Observer",
             "peer.Peer",

@@ -152,6 +152,26 @@ def test_bad_files_are_errors_that_name_them(tmp_path: Path, text: bytes, error:
     assert found.startswith(f"read bad.yaml: {error}")
 
 
+def test_a_problem_with_a_file_tells_since_when(tmp_path: Path) -> None:
+    now_ns = [5]
+    scan = FolderScan(tmp_path, wall_ns=lambda: now_ns[0])
+    (tmp_path / "a.yaml").write_text("kind: [")
+    scan.look()
+    [first] = scan.problems
+    assert (first.about, first.since_ns) == ("file a.yaml", 5)
+    assert first.reason.startswith("parse YAML: ")
+    now_ns[0] = 9
+    (tmp_path / "b.yaml").write_text("kind: {")
+    looked(scan)
+    assert [(each.about, each.since_ns) for each in scan.problems] == [
+        ("file a.yaml", 5),
+        ("file b.yaml", 9),
+    ]
+    (tmp_path / "a.yaml").write_text(pod("a"))
+    looked(scan)
+    assert [each.about for each in scan.problems] == ["file b.yaml"]
+
+
 def test_an_object_written_twice_counts_once(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text(pod("a", "10.0.0.2"))
     (tmp_path / "a.yaml").write_text(f"{pod('a', '10.0.0.1')}---\n{pod('a', '10.0.0.3')}")
@@ -269,8 +289,10 @@ async def test_a_folder_that_vanishes_keeps_its_last_state(
     state = tmp_path / "state"
     state.mkdir()
     (state / "a.yaml").write_text(pod("a"))
-    batches = StateFolder(state, look_interval_s=0.01).changes()
+    folder = StateFolder(state, look_interval_s=0.01)
+    batches = folder.changes()
     assert await next_told(batches) == [("ADDED", "a")]
+    assert folder.problems() == ()
     state.rename(tmp_path / "away")
     logged = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -280,10 +302,12 @@ async def test_a_folder_that_vanishes_keeps_its_last_state(
     async with asyncio.TaskGroup() as group:
         batch = group.create_task(next_told(batches))
         await asyncio.wait_for(logged.wait(), 20)
+        assert [each.about for each in folder.problems()] == [f"folder {state}"]
         (tmp_path / "away").rename(state)
         (state / "b.yaml").write_text(pod("b"))
     logging.getLogger("server.cluster.folder").removeHandler(handler)
     assert batch.result() == [("ADDED", "b")]
+    assert folder.problems() == ()
     assert caplog.text.count("unreadable") == 1
 
 
