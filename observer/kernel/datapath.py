@@ -23,13 +23,13 @@ from observer.kernel import abi, inherit, layout, pins, syscall
 from observer.kernel.compile import RING_MAP, Job, compile_and_pin
 from observer.kernel.counters import Counters, EventAccounts
 from observer.kernel.hooks import Attach, Hooks, HookSettings
+from observer.kernel.policytable import PolicyTable
 from observer.kernel.sweep import Sweep, SweepReport, Timeouts
 from observer.kernel.tables import (
     EndpointEntry,
     EndpointTable,
     IdentityTable,
     Network,
-    PolicyTable,
     Table,
 )
 from policy.entries import PolicyEntry

@@ -1,4 +1,4 @@
-"""What user space writes into the maps: endpoints, identities, policy, settings.
+"""What user space writes into the maps: endpoints and identities (policy: `policytable`).
 
 Knows what each map holds, so that a change writes only what differs and a removal finds all that
 belongs to it; after a takeover it is read back from the maps. Addresses and rules change in an
@@ -7,9 +7,8 @@ order that never lets less be enforced than before or after. Nothing here bumps 
 """
 
 import errno
-import struct
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
@@ -18,7 +17,6 @@ import numpy as np
 
 from observer.kernel import layout, syscall
 from observer.kernel.errors import KernelError
-from policy.entries import NO_RULE, PolicyEntry
 
 _BATCH: Final = 4096
 _NO_SPACE: Final = (errno.ENOSPC, errno.E2BIG, errno.ENOMEM)
@@ -188,73 +186,6 @@ def _check(entry: EndpointEntry) -> None:
         raise KernelError(f"write endpoint {entry.endpoint_id}: a MAC is not 6 bytes")
     if entry.ipv4 is None and entry.ipv6 is None:
         raise KernelError(f"write endpoint {entry.endpoint_id}: it has no address")
-
-
-class PolicyTable:
-    """Rules of all endpoints in one trie."""
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
-        self._rules: dict[int, dict[bytes, bytes]] = {}
-        for key, value in table.read().items():
-            endpoint_id = int(np.frombuffer(key, layout.POLICY_KEY)[0]["endpoint_id"])
-            self._rules.setdefault(endpoint_id, {})[key] = value
-
-    def replace(self, endpoint_id: int, entries: Sequence[PolicyEntry]) -> None:
-        """Let exactly these rules hold, without a moment at which less is denied than by either.
-
-        What is new comes before what is old goes. Denials come first and go last; what happens to
-        packets that no rule is about changes when all rules are there.
-
-        Raises:
-            KernelError: The map is full, or refused; the rules are as before.
-        """
-        before = self._rules.get(endpoint_id, {})
-        now = dict(_rule(endpoint_id, entry) for entry in sorted(entries, key=_writing_order))
-        different = {key: value for key, value in now.items() if before.get(key) != value}
-        try:
-            self._table.put_all(different)
-        except KernelError:
-            self._restore(before, different)
-            raise
-        # what a failure below leaves behind is found by the next call
-        self._rules[endpoint_id] = before | now
-        gone = before.keys() - now.keys()
-        self._table.drop(sorted(gone, key=lambda key: before[key][-1] & layout.POLICY_DENY))
-        self._rules[endpoint_id] = now
-        if not now:
-            del self._rules[endpoint_id]
-
-    def _restore(self, before: Mapping[bytes, bytes], written: Mapping[bytes, bytes]) -> None:
-        """Take back what was written in part."""
-        self._table.drop(written.keys() - before.keys())
-        self._table.put_all({key: before[key] for key in written.keys() & before.keys()})
-
-
-def _writing_order(entry: PolicyEntry) -> int:
-    """Denials, then what lets pass, then what is left."""
-    if entry.identity == NO_RULE:
-        return 2
-    return 0 if entry.deny and not entry.audit else 1
-
-
-_RULE_KEY: Final = struct.Struct("=IIIBB")
-"""struct policy_key without its port, which is big-endian."""
-_RULE_VALUE: Final = struct.Struct("=IHBB")
-
-
-def _rule(endpoint_id: int, entry: PolicyEntry) -> tuple[bytes, bytes]:
-    """The bytes of struct policy_key and struct policy_value."""
-    key = _RULE_KEY.pack(
-        layout.POLICY_EXACT_BITS + entry.prefix_bits,
-        endpoint_id,
-        entry.identity,
-        entry.direction,
-        entry.protocol,
-    )
-    flags = layout.POLICY_DENY * entry.deny | layout.POLICY_AUDIT * entry.audit
-    value = _RULE_VALUE.pack(entry.cookie, 0, entry.prefix_bits, flags)
-    return key + entry.port.to_bytes(2, "big"), value
 
 
 class IdentityTable:
