@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from api.lane.status import Code, RpcError
+from api.proto.observer.observer_pb2 import GetFlowsRequest
 from relay.boundary import Boundary
 from relay.errors import MalformedError
 from relay.mask import with_time, without_time
@@ -71,6 +72,7 @@ class Collector:
         self._path = path
         self._request, self._strips = with_time(request)
         self._follows = bool(request.follow)
+        self._has_flows = isinstance(request, GetFlowsRequest)
         self._metadata = (*metadata, *progress)
         self._boundary = Boundary()
 
@@ -111,7 +113,7 @@ class Collector:
         """Count what came and hand on what is new of it."""
         account = self.link.account
         count = sum(map(len, scanned.batches))
-        self.link.heard(count)
+        self.link.heard(count - len(scanned.gaps) if self._has_flows else 0)
         if scanned.gaps:
             account.lost(scanned.gaps)
         batches = self._boundary.left_out(scanned.batches)

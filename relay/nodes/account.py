@@ -39,10 +39,10 @@ class Account:
         """How often a connection was made after one had been lost."""
         return max(self.connections - 1, 0)
 
-    def heard(self, now_ns: int, message_count: int) -> None:
+    def heard(self, now_ns: int, flow_count: int) -> None:
         """Note that something came."""
         self.last_message_ns = now_ns
-        self.flows_received += message_count
+        self.flows_received += flow_count
 
     def lost(self, gaps: Iterable[tuple[int, LostEvent]]) -> None:
         """Count gaps that the node told, given with the stamps of their reports."""

@@ -110,10 +110,10 @@ class NodeLink:
             self._end(RpcError(Code.UNAVAILABLE, f"node has moved to {self.address or 'nowhere'}"))
         self._kicked.set()
 
-    def heard(self, message_count: int) -> None:
+    def heard(self, flow_count: int) -> None:
         """Note that something came from the node, in whatever stream."""
         self._heard_s = asyncio.get_running_loop().time()
-        self.account.heard(self._wall_ns(), message_count)
+        self.account.heard(self._wall_ns(), flow_count)
 
     async def run(self) -> None:
         """Connect, again and again; ends with its task, and then closes."""

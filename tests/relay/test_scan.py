@@ -104,3 +104,26 @@ def test_what_is_no_response_is_refused() -> None:
         Scanner().scan(padded("a", T0) + frame(b"\x0b\x01"))
     with pytest.raises(MalformedError, match="not a LostEvent"):
         Scanner().scan(frame(b"\x1a\x02\x08\xff"))
+
+
+@given(
+    st.lists(st.binary(max_size=40), max_size=8),
+    st.lists(st.integers(0, 5), max_size=8),
+)
+def test_messages_of_a_hostile_node_are_kept_whole_or_refused(
+    odd: list[bytes], places: list[int]
+) -> None:
+    good = [padded(str(number), T0 + number) for number in range(6)]
+    flows = list(good)
+    for content, place in zip(odd, places, strict=False):
+        flows.insert(place, frame(content))
+    scanner = Scanner()
+    try:
+        scanned = scanner.scan(b"".join(flows))
+    except MalformedError:
+        return
+    kept = [batch.message(index) for batch in scanned.batches for index in range(len(batch))]
+    assert [each for each in flows if each in kept] == kept
+    assert [each for each in kept if each in good] == good
+    for batch in scanned.batches:
+        assert batch.stamps == sorted(batch.stamps)
