@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from api.proto.leavitt import node_pb2 as pb
+from observer.ledger import Stage
 from relay.answers import ask_all
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _REPORT: Final = "/leavitt.Node/Report"
 _FIRST_TRY_S: Final = 1.0
+_STAGES: Final = {str(stage): number for number, stage in enumerate(Stage)}
 MOST_NODES: Final = 500
 MOST_PROBLEMS: Final = 500
 """Of all nodes together, with their texts."""
@@ -68,7 +70,7 @@ def _named(answer: Answer[pb.NodeReport]) -> pb.NodeReport:
 
 
 def _summed(reports: Iterable[pb.NodeReport]) -> list[pb.Loss]:
-    """Add losses up, in the order in which nodes tell them."""
+    """Add losses up, in the order of the stages, then by reason, as each node tells them."""
     found: dict[tuple[str, str], pb.Loss] = {}
     for loss in (loss for report in reports for loss in report.losses):
         total = found.setdefault((loss.stage, loss.reason), pb.Loss(stage=loss.stage))
@@ -80,7 +82,9 @@ def _summed(reports: Iterable[pb.NodeReport]) -> list[pb.Loss]:
             total.first_time.CopyFrom(loss.first_time)
         if loss.last_time.ToNanoseconds() > total.last_time.ToNanoseconds():
             total.last_time.CopyFrom(loss.last_time)
-    return list(found.values())
+    return sorted(
+        found.values(), key=lambda loss: (_STAGES.get(loss.stage, len(_STAGES)), loss.reason)
+    )
 
 
 def _tables(reports: Iterable[pb.NodeReport]) -> pb.TableReport:

@@ -1,17 +1,20 @@
-"""`hubble status`: is the server well, how many flows has it, how many nodes."""
+"""`hubble status`: is the server well, how many flows and nodes has it, what was lost."""
 
 import asyncio
 
 from api.lane.client import Channel
 from api.lane.status import RpcError
 from api.proto.health.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from api.proto.leavitt.node_pb2 import NodeReport
 from api.proto.observer.observer_pb2 import ServerStatusRequest, ServerStatusResponse
 from cli.connection import ServerOptions, connected, rpc_text, warn_if_older
 from cli.errors import CliError
 from cli.flags.arguments import Arguments
+from cli.nodereport import node_report
 from cli.nodestatus import node_status
 from cli.printers.nodetext import node_table
-from cli.printers.statustext import HEALTHY, is_json, json_line, status_text
+from cli.printers.reporttext import report_lines, report_tables
+from cli.printers.statustext import HEALTHY, is_json, json_line, status_json, status_text
 from cli.surroundings import Surroundings
 
 _CHECK = "/grpc.health.v1.Health/Check"
@@ -47,21 +50,46 @@ async def _status(
         except RpcError as error:
             raise CliError(f"failed to get hubble server status: {rpc_text(error)}") from None
         warn_if_older(reply.initial_metadata, surroundings.warn)
-        surroundings.out.write(status_text(output, reply.message))
+        text = status_text(output, reply.message)
+        report = await _report(channel, timeout_s, surroundings, per_node=verbose)
+        if report is not None and is_json(output):
+            text = status_json(reply.message, report)
+        surroundings.out.write(text)
+        if report is not None and output == "compact":
+            surroundings.out.write(report_lines(report))
+        if verbose and report is not None and not is_json(output):
+            surroundings.out.write(report_tables(report, surroundings.now_ns()))
         if verbose:
-            await _write_nodes(channel, output, timeout_s, surroundings)
+            await _write_nodes(channel, output, surroundings, server, knows_more=report is not None)
+
+
+async def _report(
+    channel: Channel, timeout_s: float, surroundings: Surroundings, *, per_node: bool
+) -> NodeReport | None:
+    """Ask for losses and problems; what is known without them is shown whatever comes of it."""
+    try:
+        return await node_report(channel, per_node=per_node, timeout_s=timeout_s)
+    except RpcError as error:
+        surroundings.warn(f"failed to get losses and problems: {rpc_text(error)}\n")
+        return None
 
 
 async def _write_nodes(
-    channel: Channel, output: str, timeout_s: float, surroundings: Surroundings
+    channel: Channel,
+    output: str,
+    surroundings: Surroundings,
+    server: ServerOptions,
+    *,
+    knows_more: bool,
 ) -> None:
     """Write what a relay knows of its nodes below the rest: in JSON as a line of its own."""
     try:
-        nodes = await node_status(channel, timeout_s=timeout_s)
+        nodes = await node_status(channel, timeout_s=server.request_timeout_s)
     except RpcError as error:
         raise CliError(f"failed to get status of nodes: {rpc_text(error)}") from None
     if nodes is None:
-        surroundings.warn("hint: this server tells no more of nodes; the relay of Leavitt does\n")
+        if not knows_more:
+            surroundings.warn("hint: this server tells no more of nodes; those of Leavitt do\n")
     elif is_json(output):
         surroundings.out.write(json_line(nodes))
     else:

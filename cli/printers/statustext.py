@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from google.protobuf.message import Message
 
+from api.proto.leavitt.node_pb2 import NodeReport
 from api.proto.observer.observer_pb2 import ServerStatusResponse
 from cli.errors import CliError
 from cli.flags.values import duration_text
@@ -99,6 +100,12 @@ def is_json(output: str) -> bool:
 def json_line(message: Message) -> str:
     """Write a message as JSON, on one line."""
     return Writers().of(message.DESCRIPTOR)(message.SerializeToString()) + "\n"
+
+
+def status_json(status: ServerStatusResponse, report: NodeReport) -> str:
+    """Write a status with the report of losses and problems in it, on one line."""
+    fields, own = json_line(status).removesuffix("}\n"), json_line(report).removesuffix("\n")
+    return f'{fields}{"," if fields != "{" else ""}"report":{own}}}\n'
 
 
 _FORMATS: dict[str, Callable[[ServerStatusResponse], str]] = {

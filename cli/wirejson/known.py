@@ -1,4 +1,4 @@
-"""Messages that JSON writes in a form of their own: times, wrapped values, Any."""
+"""Messages that JSON writes in a form of their own: times, spans, wrapped values, Any."""
 
 import base64
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from functools import lru_cache
 from google.protobuf import descriptor_pool
 from google.protobuf.any_pb2 import Any
 from google.protobuf.descriptor import Descriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.wrappers_pb2 import BoolValue, Int32Value, UInt32Value
@@ -33,6 +34,11 @@ def known_type(descriptor: Descriptor, writer_of: WriterOf) -> PayloadText | Non
 def _timestamp(payload: bytes) -> str:
     moment = Timestamp.FromString(payload)
     return render.timestamp(moment.seconds, moment.nanos)
+
+
+def _duration(payload: bytes) -> str:
+    span = Duration.FromString(payload)
+    return f'"{span.ToJsonString()}"'
 
 
 def _bool_value(payload: bytes) -> str:
@@ -70,6 +76,7 @@ def _any(payload: bytes, writer_of: WriterOf) -> str:
 
 _KNOWN: dict[str, PayloadText] = {
     "google.protobuf.Timestamp": _timestamp,
+    "google.protobuf.Duration": _duration,
     "google.protobuf.BoolValue": _bool_value,
     "google.protobuf.UInt32Value": _uint32_value,
     "google.protobuf.Int32Value": _int32_value,

@@ -16,7 +16,8 @@ from api.lane.status import Code, RpcError
 from api.lane.wire import Framed, frame
 from api.proto.health import health_pb2
 from api.proto.health.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from api.proto.leavitt import relay_pb2
+from api.proto.leavitt import node_pb2, relay_pb2
+from api.proto.leavitt.node_pb2 import NodeReport, ReportRequest
 from api.proto.leavitt.relay_pb2 import NodeStatusRequest, NodeStatusResponse
 from api.proto.observer import observer_pb2
 from api.proto.observer.observer_pb2 import (
@@ -111,6 +112,20 @@ class Hubble:
     address: str = ""
     known: NodeStatusResponse | None = None
     """Of nodes, by our relay; None from a server that is none."""
+    told: NodeReport | None = None
+    """Losses and problems; None from a server that is not ours."""
+    told_error: RpcError = field(
+        default_factory=lambda: RpcError(Code.UNIMPLEMENTED, "unknown service leavitt.Node")
+    )
+    per_node: list[bool] = field(default_factory=list)
+    """Whether each report was asked for node by node."""
+
+    async def report(self, _: Call, request: ReportRequest) -> NodeReport:
+        """Send losses and problems."""
+        self.per_node.append(request.per_node)
+        if self.told is None:
+            raise self.told_error
+        return self.told
 
     async def node_status(self, _: Call, __: NodeStatusRequest) -> NodeStatusResponse:
         """Send what is known of nodes."""
@@ -174,7 +189,8 @@ async def hubble() -> AsyncIterator[Hubble]:
     health = service_methods(health_pb2.DESCRIPTOR.services_by_name["Health"], hubble)
     version: Metadata = (("hubble-server-version", "1.19.4"),)
     relay = service_methods(relay_pb2.DESCRIPTOR.services_by_name["Relay"], hubble)
-    methods = {**observer, **health, **relay}
+    report = service_methods(node_pb2.DESCRIPTOR.services_by_name["Node"], hubble)
+    methods = {**observer, **health, **relay, **report}
     server = Server(methods, initial_metadata=version)
     hubble.server = server
     hubble.address = await server.listen("127.0.0.1:0")

@@ -60,7 +60,7 @@ async def report(made: Bed, *, per_node: bool) -> NodeReport:
 
 async def test_reports_add_up(tmp_path: Path) -> None:
     async with bed(tmp_path, "a", "b", "c") as made:
-        made.nodes[0].report_told, made.nodes[1].report_told = read(FIRST), read(SECOND)
+        made.nodes[0].report_told, made.nodes[1].report_told = read(SECOND), read(FIRST)
         found = await report(made, per_node=False)
     assert json_format.MessageToDict(found, preserving_proto_field_name=True) == {
         "node_name": "relay",
