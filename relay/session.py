@@ -254,6 +254,9 @@ class Session:
         self._streaming += 1
         try:
             await collector.collect(connection, source, on_answer)
+            if self._request.follow and not self._request.HasField("until"):
+                # some servers end so when they are stopped
+                raise RpcError(Code.UNAVAILABLE, "node ended the stream")
         except RpcError as error:
             self._failed(collector, error)
             return error

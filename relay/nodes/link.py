@@ -240,7 +240,8 @@ class NodeLink:
         self.account.connected_since_ns = None
         self.account.failed(self._wall_ns(), str(error))
         level = logging.WARNING if was_up or not self.was_tried else logging.DEBUG
-        logger.log(level, "node lost name=%s address=%s: %s", self.name, self.address, error)
+        what = "lost" if was_up else "unreachable"
+        logger.log(level, "node %s name=%s address=%s: %s", what, self.name, self.address, error)
         if self.state != LinkState.NIL_CONNECTION:
             self._set(LinkState.TRANSIENT_FAILURE)
 

@@ -1,6 +1,7 @@
 """One client's stream over several nodes: order, notices, failures, return, limits, slowness."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -211,12 +212,25 @@ async def test_the_end_of_the_client_ends_the_nodes_streams(tmp_path: Path) -> N
 
 
 async def test_until_ends_also_a_stream_that_follows(tmp_path: Path) -> None:
-    async with bed(tmp_path, "a", "b") as made, made.stream(FOLLOW) as reader:
+    request = pb.GetFlowsRequest(follow=True, until={"seconds": 2_000_000_000})
+    async with bed(tmp_path, "a", "b") as made, made.stream(request) as reader:
         a, b = [await node.next_asked() for node in made.nodes]
         a.say(padded("1", T0))
         a.end()
         b.end()
         assert uuids(await reader.rest()) == ["1"]
+
+
+async def test_a_node_that_ends_a_stream_without_end_is_asked_again(tmp_path: Path) -> None:
+    async with bed(tmp_path, "a", patience_s=0.3) as made, made.stream(FOLLOW) as reader:
+        asked = await made.nodes[0].next_asked()
+        asked.say(padded("1", T0))
+        asked.end()
+        assert await reader.uuids(1) == ["1"]
+        assert (await reader.notice())[2].endswith("node ended the stream")
+        again = await made.nodes[0].next_asked()
+        again.say(padded("1", T0), padded("2", T0 + 1))
+        assert await reader.uuids(1) == ["2"]
 
 
 async def test_no_node_at_all(tmp_path: Path) -> None:
@@ -330,11 +344,14 @@ async def test_a_client_that_does_not_read_does_not_hold_up_another(tmp_path: Pa
         b"".join(padded("x" * 900, T0 + 70 * chunk + place) for place in range(70))
         for chunk in range(300)
     ]
-    async with bed(tmp_path, "a", "b") as made, made.stream(ALL):
-        held = [await node.next_asked() for node in made.nodes]
+    async with bed(tmp_path, "a", "b") as made, AsyncExitStack() as stack:
+        held = []
+        for _ in range(3):
+            await stack.enter_async_context(made.stream(ALL))
+            held += [await node.next_asked() for node in made.nodes]
         for node in held:
             node.say(*chunks)
-        # 20 MB from each, on the connections that the other client's streams share
+        # 60 MB from each, on the connections that the other client's streams share
         async with made.stream(ALL) as reader:
             asked = [await node.next_asked() for node in made.nodes]
             for node in asked:
