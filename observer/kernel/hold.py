@@ -36,6 +36,7 @@ def hold(folder: Path, *, node: str, patience_s: float = 0.0) -> int:
         FileNotFoundError: There is no such folder.
     """
     deadline_s = time.monotonic() + patience_s
+    was_alive = False
     while True:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -45,9 +46,12 @@ def hold(folder: Path, *, node: str, patience_s: float = 0.0) -> int:
             # the one before us removed the folder while we opened it: this lock guards nothing
         except BlockingIOError:
             holder = _holder(os.fstat(fd))
-            if _is_alive(holder) or time.monotonic() >= deadline_s:
+            is_alive = _is_alive(holder)
+            # Who let go between the two looks is seen nowhere, and taken to be alive: look again.
+            if (is_alive and was_alive) or (not is_alive and time.monotonic() >= deadline_s):
                 os.close(fd)
                 raise KernelError(_refusal(holder, folder, node)) from None
+            was_alive = is_alive
             time.sleep(_PAUSE_S)
         except BaseException:
             os.close(fd)
