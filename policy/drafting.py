@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from policy.entries import ANY_IDENTITY, NO_RULE, Direction, PolicyEntry
+from policy.entries import ANY_IDENTITY, HOST_IDENTITY, NO_RULE, Direction, PolicyEntry
 from policy.ports import EVERY_BLOCK, EVERYTHING, PortName
 from policy.porttable import ALLOW, AUDIT, DENY, Clause, Origin, Row, table
 from policy.rules import RuleName
@@ -180,6 +180,8 @@ def _tables(
 ) -> dict[int, tuple[Row, ...]]:
     """Give the rows by identity of the peer, ANY_IDENTITY and NO_RULE included."""
     everybody, own = _by_peer(speaking, index)
+    if speaking.direction is Direction.INGRESS:
+        _open_to_host(own, everybody, index)
     found: dict[int, tuple[Row, ...]] = {}
     if speaking.isolated_by:
         found[NO_RULE] = (Row(EVERY_BLOCK, speaking.default, speaking.isolated_by),)
@@ -187,13 +189,31 @@ def _tables(
         everybody = (*everybody, _OPEN)
     default = speaking.default if speaking.isolated_by else ALLOW
     found[ANY_IDENTITY] = _table(everybody, (), speaking.names, default, tables)
+    is_egress = speaking.direction is Direction.EGRESS
+    # the rows of clauses that name no port are the same for all peers
+    nameless: dict[tuple[Clause, ...], tuple[Row, ...]] = {}
     for bit, clauses in own.items():
-        identity = index.identities[bit]
-        names = speaking.names
-        if speaking.direction is Direction.EGRESS:
-            names = index.subjects[identity].ports
-        found[identity] = _table(tuple(clauses), everybody, names, default, tables)
+        identity, key = index.identities[bit], tuple(clauses)
+        rows = nameless.get(key)
+        if rows is None:
+            names = index.subjects[identity].ports if is_egress else speaking.names
+            rows = _table(key, everybody, names, default, tables)
+            if not is_egress or not _used_names((*key, *everybody)):
+                nameless[key] = rows
+        found[identity] = rows
     return found
+
+
+def _open_to_host(
+    own: dict[int, list[Clause]], everybody: Sequence[Clause], index: IdentityIndex
+) -> None:
+    """Write down that the host passes, where an audit would otherwise have nothing to speak of."""
+    if HOST_IDENTITY not in index.subjects:
+        return
+    [bit] = index.members(index.bit(HOST_IDENTITY))
+    clauses = own.get(bit, [])
+    if any(clause.severity == AUDIT for clause in (*clauses, *everybody)):
+        own[bit] = [*clauses, _OPEN]
 
 
 def _by_peer(
@@ -231,14 +251,14 @@ def _table(
     default: int,
     tables: Tables,
 ) -> tuple[Row, ...]:
-    used = {
-        port.name
-        for clause in (*own, *everybody)
-        for port in clause.ports
-        if isinstance(port, PortName)
-    }
+    used = _used_names((*own, *everybody))
     key = (own, everybody, tuple((name, names.get(name)) for name in sorted(used)), default)
     rows = tables.get(key)
     if rows is None:
         rows = tables[key] = table(own, everybody, names, default=default)
     return rows
+
+
+def _used_names(clauses: Sequence[Clause]) -> set[str]:
+    """Give the names of ports that the clauses use."""
+    return {port.name for clause in clauses for port in clause.ports if isinstance(port, PortName)}

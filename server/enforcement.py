@@ -135,8 +135,7 @@ class PolicyBook:
         problems: dict[str, str] = {}
         found = {}
         for pod in view.local:
-            await pace.step()
-            found[profile_of(pod)] = self._compile(pod, problems)
+            found[profile_of(pod)] = await self._compile(pod, problems, pace)
         self.compiler.keep_only(found)
         enforcement = Enforcement(
             policies=found,
@@ -172,9 +171,12 @@ class PolicyBook:
             return policies, wanted
         return (policies, known) if wanted <= known else (in_force, known | wanted)
 
-    def _compile(self, pod: LocalPod, problems: dict[str, str]) -> EndpointPolicy:
+    async def _compile(self, pod: LocalPod, problems: dict[str, str], pace: Pace) -> EndpointPolicy:
         profile = profile_of(pod)
+        await pace.step()
         try:
+            for _ in self.compiler.prepare(profile):
+                await pace.step()
             return self.compiler.compile(profile)
         except TooManyEntriesError as error:
             problems[str(pod.pod.key)] = str(error)

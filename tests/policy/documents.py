@@ -219,6 +219,14 @@ def document(
     }
 
 
+def named(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give each document a name of its own."""
+    return [
+        {**each, "metadata": {**each["metadata"], "name": f"policy-{number}"}}
+        for number, each in enumerate(documents)
+    ]
+
+
 def _spec(spec: dict[str, Any]) -> dict[str, Any]:
     return {"spec": spec}
 
@@ -238,9 +246,4 @@ DOCUMENTS = st.lists(
     ),
     min_size=1,
     max_size=4,
-).map(
-    lambda found: [
-        {**each, "metadata": {**each["metadata"], "name": f"policy-{number}"}}
-        for number, each in enumerate(found)
-    ]
-)
+).map(named)

@@ -4,14 +4,14 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from policy.compiler import EndpointPolicy
 from policy.entries import Direction
 from policy.evaluate import Decision, Evaluator, Packets
 from policy.lookup import judge
 from tests.policy import oracle
-from tests.policy.documents import DOCUMENTS, PARTIES, PODS
+from tests.policy.documents import DOCUMENTS, PARTIES, PODS, document, named
 from tests.policy.world import IDENTITIES, learned, profile
 
 KINDS = [(6, 53), (6, 80), (6, 8080), (17, 53), (132, 1024), (1, 8), (58, 128), (1, 0)]
@@ -24,8 +24,30 @@ OUTCOMES = {
 }
 
 
+AUDITED = {"leavitt.io/policy-audit-mode": "enabled"}
+
+
 @settings(max_examples=60, deadline=None)
 @given(DOCUMENTS)
+# the host passes without a rule; an audit speaks of that as well
+@example(
+    named(
+        [
+            document("NetworkPolicy", {"spec": {"podSelector": {}}}, "default", {}),
+            document(
+                "CiliumNetworkPolicy",
+                {
+                    "spec": {
+                        "endpointSelector": {},
+                        "ingressDeny": [{"toPorts": [{"ports": [{"port": "53"}]}]}],
+                    }
+                },
+                "default",
+                AUDITED,
+            ),
+        ]
+    )
+)
 def test_all_packets_of_a_world(documents: list[dict[str, Any]]) -> None:
     compiler = learned(documents)
     policies = [compiler.compile(profile(name)) for name in PODS]
