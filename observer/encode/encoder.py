@@ -38,7 +38,7 @@ from observer.table.ring import FlowTable
 
 _KEPT_PLANS: Final = 4
 _WARM_ROWS: Final = 512
-_PART_ROWS: Final = 256
+_PART_ROWS: Final = 384
 # NumPy is slow with members of enums.
 _DETAIL: Final = int(RowFlag.DETAIL)
 _ETHERNET: Final = int(RowFlag.ETHERNET)
@@ -166,18 +166,21 @@ class FlowEncoder:
         return pieces
 
     def _add_rare(self, rare: RarePiece, plan: Plan, columns: RowColumns) -> None:
-        rows = columns("file").nonzero()[0]
-        if plan.wants("file") and len(rows):
-            rare.add(rows, file_piece(columns("file").take(rows), columns("line").take(rows)))
-        rows = columns("ip_trace_id").nonzero()[0]
-        if plan.wants("ip_trace_id") and len(rows):
-            rare.add(rows, ip_trace_id_piece(columns("ip_trace_id").take(rows)))
-        rows = columns("policies_ref").nonzero()[0]
-        if plan.policies and len(rows):
-            refs = columns("policies_ref").take(rows)
+        files = columns("file")
+        rows = files.nonzero()[0]
+        if len(rows) and plan.wants("file"):
+            rare.add(rows, file_piece(files.take(rows), columns("line").take(rows)))
+        ids = columns("ip_trace_id")
+        rows = ids.nonzero()[0]
+        if len(rows) and plan.wants("ip_trace_id"):
+            rare.add(rows, ip_trace_id_piece(ids.take(rows)))
+        refs = columns("policies_ref")
+        rows = refs.nonzero()[0]
+        if len(rows) and plan.policies:
             verdict, direction = columns("verdict").take(rows), columns("direction").take(rows)
             for cache, which in plan.policy_outcomes(verdict, direction):
-                rare.add(rows[which], cache.take(refs[which]))
+                chosen = rows.take(which)
+                rare.add(chosen, cache.take(refs.take(chosen)))
         rows = (columns("flags") & _DETAIL).nonzero()[0]
         if len(rows):
             details = [self._table.details.get(n) for n in columns.positions[rows].tolist()]
@@ -247,6 +250,9 @@ class FlowEncoder:
 
 def _parts(pieces: NDArray[Any]) -> Iterator[Framed]:
     """Join the pieces of messages, one row each, as many as the CPU's cache holds till written."""
-    for start in range(0, len(pieces), _PART_ROWS):
-        part = pieces[start : start + _PART_ROWS]
+    # Equal parts: each costs a pass of the loop, whatever its size.
+    count = -(-len(pieces) // _PART_ROWS)
+    rows = -(-len(pieces) // count)
+    for start in range(0, len(pieces), rows):
+        part = pieces[start : start + rows]
         yield Framed(b"".join(part.ravel().tolist()), len(part))

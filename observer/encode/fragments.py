@@ -75,7 +75,8 @@ class KeyFragments:
         fragments[:] = built
         lengths = np.fromiter(map(len, built), np.int64, len(built))
         driven_out = self._first.used(slots)
-        self._spare.put(self._spare_slots(_mix(driven_out[0])), *driven_out)
+        if len(driven_out[0]):
+            self._spare.put(self._spare_slots(_mix(driven_out[0])), *driven_out)
         self._first.put(slots, keys, fragments, lengths)
         return fragments, lengths
 
@@ -119,7 +120,6 @@ class _Slots:
 def _mix(keys: Keys) -> NDArray[U64]:
     """Return one word of a key, whose upper bits depend on all of it; 0 for key (0, 0)."""
     mixed = keys[:, 0] * _MIX[0]
-    mixed ^= mixed >> U64(29)
     mixed += keys[:, 1] * _MIX[1]
     mixed ^= mixed >> U64(32)
     mixed *= _MIX[2]

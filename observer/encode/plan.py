@@ -39,12 +39,6 @@ _ROW_FIELDS: Final = (
 )
 """Fields that differ from row to row: they are wanted whole or not at all, or it gets slow."""
 _CONSTANT_FIELDS: Final = ("node_name", "node_labels", "emitter")
-_POLICY_FIELDS: Final = (
-    "egress_allowed_by",
-    "ingress_allowed_by",
-    "egress_denied_by",
-    "ingress_denied_by",
-)
 _DETAIL_FIELDS: Final = ("tunnel", "socket_cookie", "cgroup_id")
 _REF_FIELDS: Final = (
     "source",
@@ -56,8 +50,20 @@ _REF_FIELDS: Final = (
     "interface",
 )
 _VERDICTS: Final = np.arange(256)
-_ALLOWED: Final = np.isin(_VERDICTS, (Verdict.FORWARDED, Verdict.REDIRECTED))
-_DENIED: Final = np.isin(_VERDICTS, (Verdict.DROPPED, Verdict.AUDIT))
+_ALLOWED: Final = 0x100
+_DENIED: Final = 0x200
+_OUTCOMES: Final = (
+    _ALLOWED * np.isin(_VERDICTS, (Verdict.FORWARDED, Verdict.REDIRECTED))
+    + _DENIED * np.isin(_VERDICTS, (Verdict.DROPPED, Verdict.AUDIT))
+).astype(np.uint16)
+"""By verdict; the direction is added."""
+
+_POLICY_FIELDS: Final = {
+    "egress_allowed_by": np.uint16(_ALLOWED + TrafficDirection.EGRESS),
+    "ingress_allowed_by": np.uint16(_ALLOWED + TrafficDirection.INGRESS),
+    "egress_denied_by": np.uint16(_DENIED + TrafficDirection.EGRESS),
+    "ingress_denied_by": np.uint16(_DENIED + TrafficDirection.INGRESS),
+}
 
 
 def _singular(field: str, message_of: Callable[[Any], Message]) -> Callable[[Any], Flow]:
@@ -129,12 +135,14 @@ class Plan:
 
     def policy_outcomes(
         self, verdict: NDArray[np.uint8], direction: NDArray[np.uint8]
-    ) -> Iterator[tuple[RefFragments[Any], NDArray[np.bool_]]]:
+    ) -> Iterator[tuple[RefFragments[Any], NDArray[np.intp]]]:
         """Say for which rows the policies stand in which field."""
+        found = _OUTCOMES.take(verdict)
+        found += direction
         for field, fragments in self.policies.items():
-            wanted = TrafficDirection.EGRESS if field[0] == "e" else TrafficDirection.INGRESS
-            outcomes = _ALLOWED if field.endswith("allowed_by") else _DENIED
-            yield fragments, outcomes[verdict] & (direction == wanted)
+            rows = (found == _POLICY_FIELDS[field]).nonzero()[0]
+            if len(rows):
+                yield fragments, rows
 
     def _masked(self, fields: tuple[str, ...], flow: Flow) -> bytes:
         return _encode(flow, None if self._mask is None else self._mask.only(fields))
@@ -149,7 +157,7 @@ class Plan:
         return [known[key] for key in keys]
 
     def _trait_fragment(self, traits: Traits) -> bytes:
-        others = _ROW_FIELDS + _CONSTANT_FIELDS + _REF_FIELDS + _POLICY_FIELDS
+        others = _ROW_FIELDS + _CONSTANT_FIELDS + _REF_FIELDS + tuple(_POLICY_FIELDS)
         mask = None if self._mask is None else self._mask.without(others)
         opened = l4_rest_field(traits) if self.wants("l4") else b""
         return opened + _encode(traits_flow(traits), mask)

@@ -31,7 +31,7 @@ from observer.query.pace import ENCODE_TARGET_S, SCAN_TARGET_S, TURN_S, Pace
 from observer.query.progress import INTERVAL_S, Progress
 from observer.query.request import FlowRequest
 from observer.query.start import start_position
-from observer.query.step import Step, judged
+from observer.query.step import Step, judged, undivided
 from observer.table.columns import EventKind
 from observer.table.ring import FlowTable
 from observer.table.tally import Counts
@@ -118,6 +118,7 @@ class FlowQuery:
         self._encode = Pace(target_s=ENCODE_TARGET_S, rows=encode_rows, least=32, most=2_048)
         self._gaps = Gaps(patient=request.follow, clock_s=clock_s)
         self._progress = Progress(wanted=progress, clock_s=clock_s, interval_s=progress_interval_s)
+        self._takes_all = request.sends_everything and request.until_ns is None
         self._kinds = request.kinds(np.arange(256, dtype=np.uint8))
         self.position: int | None = None
         """Of the row that is read next; None before the first."""
@@ -291,6 +292,11 @@ class FlowQuery:
 
     def _step(self, position: int, head: int, missing: int | None, room: int) -> Step:
         """Find rows to send in the next slice of the table, at most so many as there is room."""
+        if self._takes_all:
+            wanted = room if missing is None else min(room, missing)
+            whole = undivided(self._table, position, min(head, position + wanted))
+            if whole is not None:
+                return whole
         began_s = self._clock_s()
         request, pace = self._request, self._scan
         count = room if request.sends_everything else pace.rows

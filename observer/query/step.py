@@ -8,8 +8,14 @@ from numpy.typing import NDArray
 
 from observer.filters import FilterError
 from observer.query.errors import QueryError
+from observer.query.kinds import are_flows
 from observer.query.request import FlowRequest
+from observer.table import scalars
 from observer.table.ring import FlowTable
+
+_KINDS = np.arange(256, dtype=np.uint8)
+_IS_FLOW = are_flows(_KINDS) & (_KINDS != scalars.LOST)
+"""By kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +42,19 @@ class Step:
             next=steps[-1].next,
             ended=steps[-1].ended,
         )
+
+
+def undivided(table: FlowTable, start: int, stop: int) -> Step | None:
+    """Return a step over all of the rows up to the end of the ring, for who wants every flow.
+
+    None where some are none: gaps, or events of other kinds.
+    """
+    rows = table.segments(start, stop)[0]
+    if not _IS_FLOW.take(table.columns["kind"][rows]).all():
+        return None
+    count = int(rows.stop - rows.start)
+    positions = np.arange(start, start + count)
+    return Step(positions=positions, flow_count=count, next=start + count, ended=False)
 
 
 def judged(request: FlowRequest, table: FlowTable, rows: slice) -> NDArray[np.bool_]:
