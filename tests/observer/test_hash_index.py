@@ -2,11 +2,12 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from observer.hash_index import HashIndex
+from observer import hash_index
+from observer.hash_index import _PART, HashIndex
+from observer.hash_slots import HashSlots, Key
 
 WORDS = st.one_of(st.integers(0, 3), st.integers(0, (1 << 64) - 1))
 KEYS = st.tuples(WORDS, WORDS)
@@ -62,7 +63,7 @@ def test_keys_that_come_and_go_do_not_fill_it() -> None:
         if len(live) > 20:
             index.remove(live.pop(0))
     assert len(index) == 20
-    assert len(index._values) <= 256
+    assert index._slots.count <= 256
     assert find(index, live) == list(range(4980, 5000))
 
 
@@ -72,19 +73,59 @@ def test_an_empty_index_finds_nothing() -> None:
 
 
 def test_factors_that_do_not_do_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    index, refusals = HashIndex(seed=5), [2]
-    spread = index._spread
+    refusals, put = [3], HashSlots.put
 
-    def refuse_twice(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int32] | None:
+    def refuse_thrice(slots: HashSlots, key: Key, value: int) -> tuple[Key, int] | None:
         refusals[0] -= 1
-        return None if refusals[0] >= 0 else spread(high, low)
+        return (key, value) if refusals[0] >= 0 else put(slots, key, value)
 
-    monkeypatch.setattr(index, "_spread", refuse_twice)
+    index = HashIndex(seed=5)
     keys = [(number << 40, number) for number in range(1, 100)]
     for number, key in enumerate(keys, start=1):
+        if number == 20:
+            monkeypatch.setattr(HashSlots, "put", refuse_thrice)
         index.set(key, number)
     assert refusals[0] < 0
     assert find(index, keys) == list(range(1, 100))
+
+
+def test_one_change_moves_one_part_and_all_keys_are_found_meanwhile() -> None:
+    index = HashIndex(seed=3)
+    keys = [(7, number * 4096) for number in range(30_000)]
+    meanwhile, moved = 0, 0
+    for number, key in enumerate(keys, start=1):
+        index.set(key, number)
+        if index._elder is None:
+            moved = 0
+            continue
+        assert index._moved - moved <= _PART
+        moved = index._moved
+        meanwhile += 1
+        if not meanwhile % 8:
+            assert (
+                find(index, keys[: number + 5]) == [*range(1, number + 1), *[0] * 5][: number + 5]
+            )
+    assert meanwhile > 50
+    assert index._elder is None
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 99), st.integers(1, 40))
+def test_what_changes_while_keys_move_is_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch, seed: int, part: int
+) -> None:
+    monkeypatch.setattr(hash_index, "_PART", part)
+    chooser, index, model = random.Random(seed), HashIndex(seed=seed), dict[Key, int]()
+    keys = [(number, number * 8) for number in range(400)]
+    for value in range(1, 1_200):
+        key = chooser.choice(keys)
+        if chooser.random() < 0.2:
+            index.remove(key)
+            model.pop(key, None)
+        else:
+            index.set(key, value)
+            model[key] = value
+    assert find(index, keys) == [model.get(key, 0) for key in keys]
 
 
 @pytest.mark.parametrize("count", [1, 25, 26, 27, 5000, 30_000])
@@ -94,8 +135,9 @@ def test_each_key_stands_in_one_slot_however_often_the_index_grew(count: int) ->
     for number, key in enumerate(keys, start=1):
         index.set(key, number)
     assert find(index, keys) == list(range(1, count + 1))
-    assert np.count_nonzero(index._values) == count
-    assert 5 * count <= 2 * len(index._values)
+    standing = [index._slots, *([] if index._elder is None else [index._elder])]
+    assert sum(np.count_nonzero(each._values) for each in standing) == count
+    assert 5 * count <= 2 * index._slots.count
     for key in keys[::2]:
         index.remove(key)
     assert find(index, keys[::2]) == [0] * len(keys[::2])
