@@ -82,6 +82,8 @@ def _any_filter(filters: Sequence[Conditions], rows: RowSlice) -> Mask:
 
 
 def _all_conditions(conditions: Conditions, rows: RowSlice) -> Mask:
+    if len(conditions) == 1:
+        return conditions[0].mask(rows)
     result = np.ones(len(rows), np.bool_)
     narrowed = rows
     for condition in conditions:

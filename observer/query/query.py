@@ -208,7 +208,7 @@ class FlowQuery:
             position = step.next
             if missing is not None:
                 missing -= step.flow_count
-            if step.ended or missing == 0:
+            if step.ended or missing == 0 or position == stop:
                 break
             await asyncio.sleep(0)
         if self._gaps.wait_s is not None:
