@@ -12,13 +12,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from policy.labels import security_labels
-from policy.numbering import assign_numbers
+from policy.numbering import assign_numbers, numbering
 from server.cluster.objects import CONTAINER_KIND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from server.cluster.objects import ObjectKey, Pod
+    from server.pace import Pace
 
 FIRST_IDENTITY = 256
 LAST_IDENTITY = 65_535
@@ -47,14 +48,16 @@ def identity_labels(
     return tuple(sorted(f"k8s:{key}={value}" for key, value in found.items()))
 
 
-def assign_identities(label_sets: Iterable[LabelSet]) -> dict[LabelSet, int]:
+async def assign_identities(label_sets: Collection[LabelSet], pace: Pace) -> dict[LabelSet, int]:
     """Give a number to each label set that exists in the cluster, the same on every node.
 
     Raises:
         ValueError: There are more than 48,960 label sets.
     """
-    by_name = {"\n".join(labels): labels for labels in label_sets}
-    numbers = assign_numbers(by_name, first=FIRST_IDENTITY, last=LAST_IDENTITY)
+    by_name: dict[str, LabelSet] = {}
+    async for part in pace.slices(label_sets):
+        by_name |= {"\n".join(labels): labels for labels in part}
+    numbers = await pace.finish(numbering(by_name, first=FIRST_IDENTITY, last=LAST_IDENTITY))
     return {by_name[name]: number for name, number in numbers.items()}
 
 

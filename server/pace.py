@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import AsyncIterator, Callable, Collection, Generator
 
 T = TypeVar("T")
 
@@ -39,4 +39,14 @@ class Pace:
         remaining = iter(items)
         while part := list(islice(remaining, PART_LENGTH)):
             yield part
+            await self.step()
+
+    async def finish(self, steps: Generator[None, None, T]) -> T:
+        """Go through all steps and return what they come to; raises what they raise."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                outcome: T = end.value
+                return outcome
             await self.step()

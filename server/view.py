@@ -136,7 +136,7 @@ class Viewer:
         ids = self._endpoint_ids.assign(here)
         await self._label(state, pods, pace)
         if self._samples.keys() != self._numbers.keys():
-            self._numbers = assign_identities(self._samples)
+            self._numbers = await assign_identities(self._samples, pace)
         claimants = self._claimants(state, pods, own_addresses, ids)
         settled = await self._claims.settle(claimants, pace)
         apiserver = frozenset(map(address_bytes, state.backends(APISERVER)))

@@ -1,12 +1,13 @@
 """Numbers follow from the set of names alone."""
 
 import random
+from collections.abc import Generator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.numbering import assign_numbers
+from policy.numbering import PART_LENGTH, assign_numbers, numbering
 
 NAMES = st.sets(st.text(max_size=8), max_size=48)
 
@@ -39,3 +40,16 @@ def test_numbers_do_not_change_between_releases() -> None:
 def test_too_many_names_are_refused() -> None:
     with pytest.raises(ValueError, match=r"assign numbers 1\.\.4: too few for 4 names"):
         assign_numbers("abcd", first=1, last=4)
+
+
+@pytest.mark.parametrize("count", [0, 1, PART_LENGTH - 1, PART_LENGTH, 1_000])
+def test_step_by_step_comes_to_the_same(count: int) -> None:
+    names = [f"app={index}" for index in range(count)]
+    found: list[dict[str, int]] = []
+
+    def steps() -> Generator[None, None, None]:
+        found.append((yield from numbering(names, first=256, last=65_535)))
+
+    step_count = sum(1 for _ in steps())
+    assert found == [assign_numbers(names, first=256, last=65_535)]
+    assert step_count >= count // PART_LENGTH

@@ -1,12 +1,16 @@
 """Numbers for label sets and pods."""
 
+import asyncio
+import itertools
 import random
 from ipaddress import IPv4Address
 
 import pytest
 
+from policy import numbering
 from server.cluster.objects import ObjectKey, Pod
 from server.identities import EndpointIds, assign_identities, identity_labels
+from server.pace import PART_LENGTH, Pace
 
 
 def pod(name: str, *, uid: str = "", labels: dict[str, str] | None = None) -> Pod:
@@ -80,13 +84,33 @@ def test_a_pod_cannot_speak_for_its_namespace() -> None:
     ) == identity_labels(pod("a"), namespace_labels={}, cluster_name="c")
 
 
-def test_identities_are_the_same_on_all_nodes() -> None:
+async def test_identities_are_the_same_on_all_nodes() -> None:
     sets = [(f"k8s:app=a{index}", "k8s:org=empire") for index in range(2000)]
-    numbers = assign_identities(sets)
+    numbers = await assign_identities(sets, Pace())
     random.Random(1).shuffle(sets)
-    assert assign_identities(sets) == numbers
+    assert await assign_identities(sets, Pace()) == numbers
     assert len(set(numbers.values())) == 2000
     assert all(256 <= number <= 65_535 for number in numbers.values())
+
+
+async def test_others_have_the_loop_while_identities_are_assigned() -> None:
+    """With a clock on which every look is a slice: the loop goes round between all parts."""
+    ticks, passes = itertools.count(), 0
+    loop = asyncio.get_running_loop()
+
+    is_over = False
+
+    def passed() -> None:
+        nonlocal passes
+        passes += 1
+        if not is_over:
+            loop.call_soon(passed)
+
+    loop.call_soon(passed)
+    sets = [(f"k8s:app=a{index}",) for index in range(2000)]
+    await assign_identities(sets, Pace(lambda: float(next(ticks))))
+    is_over = True
+    assert passes >= 2000 // PART_LENGTH + 2000 // numbering.PART_LENGTH
 
 
 def test_endpoint_ids_stay_while_the_pod_lives_and_survive_a_restart() -> None:
