@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
 
@@ -29,6 +30,7 @@ from server.commands import check, cleanup, config, get
 from server.configure import resolve
 from server.contradictions import refuse_contradictions
 from server.errors import ServerError
+from server.http import serve_metrics
 from server.listening import listen
 from server.node import build_node
 from server.observer_service import HEALTH_NAME
@@ -101,7 +103,13 @@ async def run(settings: Settings) -> None:
     node, health = build_node(settings), Health()
     lane = await listen(settings, node, health)
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with AsyncExitStack() as opened, asyncio.TaskGroup() as tasks:
+            if settings.metrics_server is not None:
+                await opened.enter_async_context(
+                    serve_metrics(
+                        settings.metrics_server, node.metrics, is_open=settings.open_metrics
+                    )
+                )
             worker = tasks.create_task(
                 observe(settings, node, on_ready=lambda: _say_ready(settings, health))
             )

@@ -22,6 +22,8 @@ from observer.pipeline import Pipeline
 from observer.readers import Readers
 from observer.table.interns import Interns
 from observer.table.ring import FlowTable
+from server.metrics.options import choices
+from server.metrics.registry import Metrics
 from server.node_report import NodeService
 from server.observer_service import ObserverService
 from server.peers import PeerBook
@@ -40,6 +42,7 @@ class Node:
     table: FlowTable
     ledger: Ledger
     pipeline: Pipeline
+    metrics: Metrics
     agent_log: AgentLog
     service: ObserverService
     report: NodeService
@@ -48,7 +51,7 @@ class Node:
 
 
 def build_node(settings: Settings) -> Node:
-    """Make the stations between samples and responses."""
+    """Make the stations between samples and responses; ServerError if metrics are unknown."""
     interns, ledger = Interns(), Ledger()
     book = AddressBook(interns, cluster_name=settings.cluster_name)
     table = FlowTable(
@@ -61,13 +64,17 @@ def build_node(settings: Settings) -> Node:
         node_name=f"{settings.cluster_name}/{settings.node_name}",
         emitter=(_EMITTER, WIRE_VERSION),
     )
-    pipeline = Pipeline(Decoder(ledger), Enricher(book, interns), table, ledger, (namespaces,))
+    metrics = Metrics(choices(settings.metrics or ""), table=table, ledger=ledger)
+    pipeline = Pipeline(
+        Decoder(ledger), Enricher(book, interns), table, ledger, (namespaces, metrics)
+    )
     readers = Readers()
     return Node(
         book=book,
         table=table,
         ledger=ledger,
         pipeline=pipeline,
+        metrics=metrics,
         agent_log=AgentLog(table),
         service=ObserverService(
             table=table, encoder=encoder, ledger=ledger, namespaces=namespaces, readers=readers

@@ -61,3 +61,10 @@ def globs(text: str) -> tuple[str, ...]:
 def sockets(text: str) -> tuple[Path, ...]:
     """Paths with commas between, or `none`; they need not exist."""
     return () if text == "none" else paths(text)
+
+
+def metrics(text: str) -> str:
+    """A list of metrics with their options; which there are is looked at when they are made."""
+    if "," in text and " " not in text and ":" not in text:
+        raise ValueError("expected names with spaces between")
+    return text

@@ -174,6 +174,23 @@ class Settings:
         ),
     ] = 1.0
 
+    metrics: Annotated[
+        str | None,
+        Setting(
+            node_parse.metrics,
+            "metrics of flows, as Hubble spells them: 'drop:sourceContext=pod tcp flow'; names: "
+            "drop flow flows-to-world icmp policy tcp port-distribution",
+        ),
+    ] = None
+    metrics_server: Annotated[
+        str | None,
+        Setting(parse.address, "address of /metrics and /healthz over HTTP, such as :9965"),
+    ] = None
+    open_metrics: Annotated[
+        bool,
+        Setting(parse.switch, "answer in OpenMetrics who asks for it", show.switch),
+    ] = False
+
     log_level: Annotated[
         str,
         Setting(parse.word("debug", "info", "warning", "error"), "debug, info, warning or error"),
@@ -188,6 +205,7 @@ GROUPS: Final = {
     "Flows": ("event_buffer_capacity", "report_interval", "per_packet", "debug_events"),
     "Kernel": ("bpffs", "attach", "ring_bytes", "connections"),
     "Recordings": ("record", "replay", "speed"),
+    "Metrics": ("metrics", "metrics_server", "open_metrics"),
     "Logs": ("log_level",),
 }
 """The groups of `--help`."""
