@@ -7,6 +7,7 @@ import pytest
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as open_families,
 )
+from prometheus_client.parser import text_string_to_metric_families
 
 from api.proto.flow.flow_pb2 import Verdict
 from bench.odd_packets import ethernet, ipv4
