@@ -99,7 +99,9 @@ class Metrics:
             is_open,
         )
         found = self._table.statistics()
-        span_ns = 0 if found.oldest_ns is None else self._table.watermark.time_ns - found.oldest_ns
+        # not the watermark: after a replay that is now, years after its last row
+        newest_ns = int(self._table.columns["time_ns"][self._table.head - 1 & found.capacity])
+        span_ns = 0 if found.oldest_ns is None else newest_ns - found.oldest_ns
         for name, meaning, value in (
             ("leavitt_table_rows", "Rows in the flow table", found.rows),
             ("leavitt_table_capacity_rows", "Rows that the flow table can hold", found.capacity),

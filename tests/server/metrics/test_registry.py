@@ -221,6 +221,7 @@ def test_exposition_is_read_by_others_in_both_formats() -> None:
         and sample.labels.get("destination", "") in ("", 'empire/death"star-1')
     }
     assert plain["leavitt_table_rows"] == len(SEEN)
+    assert plain["leavitt_table_span_seconds"] == (len(SEEN) - 1) / 1e9
     assert "hubble_flows_processed_total" in plain
     text = "".join(node.metrics.exposition(is_open=True))
     read = open_families(text)  # type: ignore[no-untyped-call] # it has no types
