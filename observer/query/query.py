@@ -193,6 +193,11 @@ class FlowQuery:
                 else:
                     await self._wait(position)
                 continue
+            if self._is_before_since(position):
+                # `since` lies ahead of what there was: rows that have come may still be older.
+                position = min(max(position + 1, table.position_at(request.since_ns or 0)), head)
+                self._see(position)
+                continue
             step = self._turn(position, head, missing)
             self._see(step.next)
             if len(step.positions):
@@ -224,6 +229,10 @@ class FlowQuery:
             if self._clock_s() - began_s > SCAN_TARGET_S:
                 await self._table.turns.next()
                 began_s = self._clock_s()
+
+    def _is_before_since(self, position: int) -> bool:
+        since_ns = self._request.since_ns
+        return since_ns is not None and self._time_ns(position) < since_ns
 
     def _note_gap(self, position: int, stop: int | None, stop_events: Counts) -> int:
         """Count what was overwritten before it was read; return where to go on."""
