@@ -49,7 +49,8 @@ class Boundary:
         kept: list[int] = []
         for index, stamp in enumerate(batch.stamps):
             message = batch.message(index) if self._again else b""
-            if stamp == self.stamp and self._again[message] > 0:
+            # whatever its stamp: that of a gap depends on what came with it
+            if self._again[message] > 0:
                 self._again[message] -= 1
             elif stamp > self.stamp:
                 self._again.clear()

@@ -108,6 +108,7 @@ class Collector:
                 on_answer()
                 self._take(scanned, source)
                 await source.room()
+            self._take(scanner.end(), source)
 
     def _take(self, scanned: Scanned, source: Source) -> None:
         """Count what came and hand on what is new of it."""

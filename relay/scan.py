@@ -2,8 +2,9 @@
 
 What comes in is whole length-prefixed messages, joined; they stay where they are, and a batch only
 says where each begins and what its stamp is. Progress messages are cut out. A gap has the time of
-its report, which may be later than what follows it, so it keeps its place: its stamp is that of the
-message before. So is that of a flow that is older than the one before it.
+its report, which may be later than what follows it, so it keeps its place: its stamp is then that
+of what follows, or of the message before where nothing followed yet. A flow that is older than the
+one before it has the stamp of that one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from google.protobuf.message import DecodeError
 from api.lane.wire import PREFIX_BYTES
 from api.proto.flow.flow_pb2 import LostEvent
 from relay.errors import MalformedError
-from relay.times import LOST, NEVER_YET, HeadReader, size_at, walk
+from relay.times import FOREVER, LOST, NEVER_YET, HeadReader, size_at, walk
 
 if TYPE_CHECKING:
     from relay.times import Found
@@ -67,6 +68,13 @@ class Scanner:
     def __init__(self) -> None:
         self._heads = HeadReader()
         self._last = NEVER_YET
+        self._held = b""
+        """Gaps at the head of the stream: their place is not known before something follows."""
+
+    def end(self) -> Scanned:
+        """Return what was held back: the stream is over, nothing follows."""
+        held, self._held = self._held, b""
+        return self._scan(held, is_last=True)
 
     def scan(self, data: bytes) -> Scanned:
         """Read one chunk of whole messages.
@@ -74,7 +82,12 @@ class Scanner:
         Raises:
             MalformedError: there is something else in it.
         """
+        held, self._held = self._held, b""
+        return self._scan(held + data if held else data, is_last=False)
+
+    def _scan(self, data: bytes, *, is_last: bool) -> Scanned:
         result = Scanned()
+        gaps: list[tuple[int, int]] = []
         edges: list[int] = []
         stamps: list[int] = []
         position = 0
@@ -86,30 +99,28 @@ class Scanner:
             end = start + size_at(data, position)
             found = walk(data, start, end)
             if found.kind is None:
+                _place(gaps, stamps, found.stamp)
                 self._close(result, data, edges, stamps, position)
-                edges, stamps = [], []
+                edges, stamps, gaps = [], [], []
                 self._last = max(self._last, found.stamp or NEVER_YET)
             else:
                 before = stamps[-1] if stamps else self._last
-                stamps.append(self._judge(result, data, found, before))
+                stamp = before if found.stamp is None else found.stamp
+                if found.kind == LOST:
+                    result.gaps.append((stamp, _gap(data, found)))
+                    gaps.append((len(stamps), stamp))
+                stamps.append(before if found.kind == LOST else stamp)
                 edges.append(position)
                 self._heads.learn(data, start, found)
             position = end
+        if gaps and len(gaps) == len(stamps) and self._last == NEVER_YET and not is_last:
+            self._held = data[edges[0] :]
+            del result.gaps[-len(gaps) :]
+            return result
+        _place(gaps, stamps, FOREVER if is_last else None)
         self._close(result, data, edges, stamps, position)
         result.frontier = self._last
         return result
-
-    def _judge(self, result: Scanned, data: bytes, found: Found, before: int) -> int:
-        """Return the stamp of a message that is no plain flow; note it if it tells a gap."""
-        if found.kind != LOST:
-            return before if found.stamp is None else found.stamp
-        start, stop = found.payload
-        try:
-            lost = LostEvent.FromString(data[start:stop])
-        except DecodeError as error:
-            raise MalformedError("read a gap: not a LostEvent") from error
-        result.gaps.append((before if found.stamp is None else found.stamp, lost))
-        return before
 
     def _close(
         self, result: Scanned, data: bytes, edges: list[int], stamps: list[int], end: int
@@ -122,3 +133,25 @@ class Scanner:
         edges.append(end)
         self._last = stamps[-1]
         result.batches.append(Batch(data, edges, stamps))
+
+
+def _gap(data: bytes, found: Found) -> LostEvent:
+    start, stop = found.payload
+    try:
+        return LostEvent.FromString(data[start:stop])
+    except DecodeError as error:
+        raise MalformedError("read a gap: not a LostEvent") from error
+
+
+def _place(gaps: list[tuple[int, int]], stamps: list[int], after: int | None) -> None:
+    """Give gaps their own stamps, or those of what follows where that is older.
+
+    Args:
+        gaps: Their indexes and the stamps of their reports.
+        stamps: Of all messages; a gap has that of the message before it so far.
+        after: Of what follows the last message; None: nothing does yet.
+    """
+    for index, stamp in reversed(gaps):
+        follower = stamps[index + 1] if index + 1 < len(stamps) else after
+        if follower is not None:
+            stamps[index] = max(stamps[index], min(stamp, follower))

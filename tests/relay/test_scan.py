@@ -83,12 +83,44 @@ def test_a_gap_keeps_its_place_and_is_told() -> None:
     scanner = Scanner()
     data = gap(1, T0 + 50) + padded("a", T0) + gap(7, T0 + 100) + padded("b", T0 + 1)
     [batch] = (scanned := scanner.scan(data)).batches
-    assert batch.stamps == [NEVER_YET, *stamps([T0, T0, T0 + 1])]
+    assert batch.stamps == stamps([T0, T0, T0 + 1, T0 + 1])
     assert [(stamp, lost.num_events_lost) for stamp, lost in scanned.gaps] == [
         (stamp_of(T0 + 50), 1),
         (stamp_of(T0 + 100), 7),
     ]
     assert scanned.frontier == stamp_of(T0 + 1)
+
+
+def test_a_gap_goes_by_its_own_time_where_what_follows_is_younger() -> None:
+    data = padded("a", T0) + gap(1, T0 + 50) + gap(2, T0 + 60) + padded("b", T0 + 100)
+    [batch] = Scanner().scan(data).batches
+    assert batch.stamps == stamps([T0, T0 + 50, T0 + 60, T0 + 100])
+
+
+def test_a_gap_before_progress_is_no_younger_than_that() -> None:
+    [batch] = Scanner().scan(gap(1, T0 + 5) + gap(2, T0 + 50) + progress(T0 + 9)).batches
+    assert batch.stamps == stamps([T0 + 5, T0 + 9])
+
+
+def test_a_gap_at_the_head_of_a_stream_waits_for_what_follows() -> None:
+    scanner = Scanner()
+    first = scanner.scan(gap(1, T0 + 50))
+    second = scanner.scan(gap(2, T0 + 60))
+    assert not any((first.batches, first.gaps, second.batches, second.gaps))
+    assert second.frontier == NEVER_YET
+    third = scanner.scan(padded("a", T0 + 55))
+    assert [batch.stamps for batch in third.batches] == [stamps([T0 + 50, T0 + 55, T0 + 55])]
+    assert [lost.num_events_lost for _, lost in third.gaps] == [1, 2]
+    assert not scanner.end().batches
+
+
+def test_a_gap_that_nothing_follows_is_told_at_the_end() -> None:
+    scanner = Scanner()
+    scanner.scan(gap(3, T0 + 50))
+    scanned = scanner.end()
+    assert [batch.stamps for batch in scanned.batches] == [stamps([T0 + 50])]
+    assert [lost.num_events_lost for _, lost in scanned.gaps] == [3]
+    assert scanned.frontier == stamp_of(T0 + 50)
 
 
 def test_a_flow_that_comes_late_goes_with_the_one_before_it() -> None:

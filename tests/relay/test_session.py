@@ -71,6 +71,18 @@ async def test_gaps_are_passed_on_and_counted_once(tmp_path: Path) -> None:
         assert account.flows_received == 2 * 2
 
 
+async def test_a_gap_at_the_head_of_a_history_goes_by_its_time(tmp_path: Path) -> None:
+    async with bed(tmp_path, "a", "b") as made, made.stream(ALL) as reader:
+        a, b = [await node.next_asked() for node in made.nodes]
+        a.say(gap(32, T0 + 50), padded("3", T0 + 60))
+        b.say(padded("1", T0 + 1), padded("2", T0 + 2), padded("4", T0 + 70))
+        a.end()
+        b.end()
+        found = (await reader.rest())[1:]
+        assert [each.lost_events.num_events_lost for each in found] == [0, 0, 32, 0, 0]
+        assert uuids(found) == ["1", "2", "3", "4"]
+
+
 async def test_a_failing_node_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     async with bed(tmp_path, "a", "b", "c") as made, made.stream(ALL) as reader:
         a, b, c = [await node.next_asked() for node in made.nodes]
