@@ -17,7 +17,7 @@ from relay.boundary import Boundary
 from relay.errors import MalformedError
 from relay.mask import with_time, without_time
 from relay.scan import Scanned, Scanner
-from relay.times import NEVER_YET, time_ns_of
+from relay.times import NEVER_YET, stamp_of, time_ns_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,7 @@ def progress_metadata(nodes: int) -> Metadata:
 
 
 _NS_PER_S: Final = 1_000_000_000
+_EPOCH: Final = stamp_of(0)
 
 
 class Collector:
@@ -123,7 +124,8 @@ class Collector:
         if self._strips:
             batches = [without_time(batch) for batch in batches]
         source.push(batches, scanned.frontier)
-        if self._follows and source.frontier != NEVER_YET:
+        # a node that has no events yet is at 1970: that is no distance
+        if self._follows and source.frontier > _EPOCH:
             account.frontiers[source] = time_ns_of(source.frontier)
 
     def _next_request(self) -> Message:

@@ -94,6 +94,20 @@ async def test_what_is_known_of_a_node(tmp_path: Path) -> None:
         assert second.HasField("last_error_time")
 
 
+async def test_a_node_without_events_has_no_lag(tmp_path: Path) -> None:
+    request = pb.GetFlowsRequest(follow=True)
+    async with bed(tmp_path, "a") as made, made.stream(request) as reader:
+        account = made.pool.links[0].account
+        asked = await made.nodes[0].next_asked()
+        # the flow only tells that it has been read
+        asked.say(progress(0), padded("1", 0))
+        assert await reader.uuids(1) == ["1"]
+        assert account.lag_ns(T0) is None
+        asked.say(padded("2", T0 - 5))
+        assert await reader.uuids(1) == ["2"]
+        assert account.lag_ns(T0) == 5
+
+
 async def test_a_python_script_with_grpcio(tmp_path: Path) -> None:
     async with bed(tmp_path, "a", "b") as made:
 
