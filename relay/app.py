@@ -97,6 +97,7 @@ async def run(settings: Settings) -> None:
         discovery = discovery_of(settings, pool, node_tls)
         around = Surroundings(
             pool=pool,
+            discovery=discovery,
             node_name=settings.node_name,
             patience_s=settings.sort_buffer_drain_timeout,
             clock_s=time.monotonic,

@@ -39,7 +39,7 @@ def main_methods(around: Surroundings, health: Health) -> dict[str, Method]:
     return (
         service_methods(_OBSERVER, ObserverService(around.pool))
         | stream_methods(around)
-        | service_methods(_RELAY, StatusService(around.pool, around.wall_ns))
+        | service_methods(_RELAY, StatusService(around.pool, around.discovery, around.wall_ns))
         | service_methods(_NODE, ReportService(around.pool, node_name=around.node_name))
         | service_methods(_HEALTH, health)
         | reflection_methods(SERVICES)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from relay.limit import Limit
     from relay.merge import Source
     from relay.nodes.connection import NodeConnection
+    from relay.nodes.discovery import Discovery
     from relay.nodes.link import NodeLink
     from relay.nodes.pool import NodePool
 
@@ -64,6 +65,7 @@ class Surroundings:
     """What all streams of a relay share."""
 
     pool: NodePool
+    discovery: Discovery
     node_name: str
     """Of the relay itself, for its notices."""
     patience_s: float

@@ -1,4 +1,7 @@
-"""leavitt.Relay: what the relay has seen of each node, lag, losses and the last error among it."""
+"""leavitt.Relay: what the relay has seen of each node, lag, losses and the last error among it.
+
+It tells of the peer service as well: without it there may be no nodes to tell of.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.lane.call import Call
+    from relay.nodes.discovery import Discovery
     from relay.nodes.link import NodeLink
     from relay.nodes.pool import NodePool
 
@@ -23,16 +27,25 @@ _NS_PER_S = 1_000_000_000
 class StatusService:
     """Implements leavitt.Relay; give it to `api.lane.service.service_methods`."""
 
-    def __init__(self, pool: NodePool, wall_ns: Callable[[], int]) -> None:
+    def __init__(self, pool: NodePool, discovery: Discovery, wall_ns: Callable[[], int]) -> None:
         self._pool = pool
+        self._discovery = discovery
         self._wall_ns = wall_ns
 
     async def node_status(
         self, _call: Call, _request: pb.NodeStatusRequest
     ) -> pb.NodeStatusResponse:
         """Tell the account of each node; asks nobody."""
-        now_ns = self._wall_ns()
-        return pb.NodeStatusResponse(nodes=[_told(link, now_ns) for link in self._pool.links])
+        now_ns, discovery = self._wall_ns(), self._discovery
+        return pb.NodeStatusResponse(
+            nodes=[_told(link, now_ns) for link in self._pool.links],
+            peer_service=pb.PeerServiceStatus(
+                target=discovery.target,
+                connected=discovery.is_connected,
+                last_error=discovery.last_error,
+                last_error_time=_timestamp(discovery.last_error_ns),
+            ),
+        )
 
 
 def _told(link: NodeLink, now_ns: int) -> pb.NodeStatus:

@@ -12,7 +12,7 @@ from cli.errors import CliError
 from cli.flags.arguments import Arguments
 from cli.nodereport import node_report
 from cli.nodestatus import node_status
-from cli.printers.nodetext import node_table
+from cli.printers.nodetext import node_table, peer_service_text
 from cli.printers.reporttext import report_lines, report_tables
 from cli.printers.statustext import HEALTHY, is_json, json_line, status_json, status_text
 from cli.surroundings import Surroundings
@@ -42,6 +42,9 @@ async def _status(
             surroundings.out.write(f"Healthcheck (via {channel.target}): {health}\n")
             surroundings.out.flush()
         if health != HEALTHY:
+            if verbose:
+                await _write_nodes(channel, output, surroundings, server, knows_more=False)
+                surroundings.out.flush()
             raise CliError("not healthy")
         try:
             reply = await channel.unary_reply(
@@ -87,13 +90,14 @@ async def _write_nodes(
         nodes = await node_status(channel, timeout_s=server.request_timeout_s)
     except RpcError as error:
         raise CliError(f"failed to get status of nodes: {rpc_text(error)}") from None
+    now_ns = surroundings.now_ns()
     if nodes is None:
         if not knows_more:
             surroundings.warn("hint: this server tells no more of nodes; those of Leavitt do\n")
     elif is_json(output):
         surroundings.out.write(json_line(nodes))
     else:
-        surroundings.out.write("\n" + node_table(nodes, surroundings.now_ns()))
+        surroundings.out.write(peer_service_text(nodes, now_ns) + "\n" + node_table(nodes, now_ns))
 
 
 async def _health(channel: Channel, timeout_s: float) -> str:

@@ -52,6 +52,19 @@ def node_table(response: NodeStatusResponse, now_ns: int) -> str:
     return palette(colored=False).neutralise(grid([heads, *rows]))
 
 
+def peer_service_text(response: NodeStatusResponse, now_ns: int) -> str:
+    """Write whether the relay reaches the service that names the nodes; if not, why."""
+    if not response.HasField("peer_service"):
+        return ""
+    service = response.peer_service
+    state = "connected"
+    if not service.connected:
+        error = " ".join(service.last_error.split())
+        ago = _ago(service.last_error_time, now_ns) if error else ""
+        state = f"not connected: {error} ({ago})" if error else "not connected yet"
+    return palette(colored=False).neutralise(f"Peer service ({service.target}): {state}\n")
+
+
 def _age(moment: Timestamp, now_ns: int) -> str:
     # Clocks of two machines: what just happened may lie ahead.
     return duration_text(max(now_ns - moment.ToNanoseconds(), 0) // SECOND_NS * SECOND_NS)

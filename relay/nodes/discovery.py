@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from typing import TYPE_CHECKING, Final
 
 from google.protobuf.message import DecodeError
@@ -49,6 +50,7 @@ class Discovery:
         longest_wait_s: Between two attempts.
         on_change: Called when `is_connected` changes.
         numbers: In [0, 1), for back-off.
+        wall_ns: Time of the last error.
         settled_s: By then a new stream has named all nodes.
     """
 
@@ -62,15 +64,18 @@ class Discovery:
         longest_wait_s: float,
         on_change: Callable[[], None],
         numbers: Callable[[], float],
+        wall_ns: Callable[[], int] = time.time_ns,
         settled_s: float = SETTLED_S,
     ) -> None:
         self.is_connected = False
         """Whether the peer service answers now."""
         self.last_error = ""
+        self.last_error_ns: int | None = None
+        self.target = target
         self._channel = Channel(
             target, ssl=tls, server_name=server_name if tls else None, limits=_LIMITS
         )
-        self._target = target
+        self._wall_ns = wall_ns
         self._pool = pool
         self._on_change = on_change
         self._backoff = Backoff(
@@ -88,8 +93,8 @@ class Discovery:
                 except (RpcError, DecodeError) as error:
                     reason = str(error)
                 self._set(False)
-                self.last_error = reason
-                logger.warning("peer service lost target=%s: %s", self._target, reason)
+                self.last_error, self.last_error_ns = reason, self._wall_ns()
+                logger.warning("peer service lost target=%s: %s", self.target, reason)
                 await asyncio.sleep(self._backoff.failed())
         finally:
             await self._channel.close()
@@ -126,7 +131,7 @@ class Discovery:
         if is_connected != self.is_connected:
             self.is_connected = is_connected
             if is_connected:
-                logger.info("peer service connected target=%s", self._target)
+                logger.info("peer service connected target=%s", self.target)
             self._on_change()
 
 

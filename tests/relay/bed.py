@@ -22,6 +22,7 @@ from api.proto.leavitt import node_pb2
 from api.proto.observer import observer_pb2 as pb
 from api.version import WIRE_VERSION
 from relay.listening import main_methods
+from relay.nodes.discovery import Discovery
 from relay.nodes.peer import Peer
 from relay.nodes.pool import NodePool
 from relay.session import Surroundings
@@ -175,6 +176,8 @@ class Bed:
 
     folder: Path
     pool: NodePool
+    discovery: Discovery
+    """Runs only where a test runs it."""
     channel: Channel
     nodes: list[ScriptedNode]
 
@@ -219,8 +222,18 @@ async def bed(folder: Path, *names: str, patience_s: float = 30.0) -> AsyncItera
     """Start nodes and a relay; entered when all are connected."""
     async with asyncio.TaskGroup() as tasks:
         pool = NodePool(tasks, tls=None, numbers=lambda: 0.5)
+        discovery = Discovery(
+            f"unix://{folder}/peers.sock",
+            tls=None,
+            server_name="",
+            pool=pool,
+            longest_wait_s=LONGEST_S,
+            on_change=pool.changes.tell,
+            numbers=lambda: 0.5,
+        )
         around = Surroundings(
             pool=pool,
+            discovery=discovery,
             node_name="relay",
             patience_s=patience_s,
             clock_s=time.monotonic,
@@ -230,7 +243,7 @@ async def bed(folder: Path, *names: str, patience_s: float = 30.0) -> AsyncItera
         server = Server(main_methods(around, Health()), initial_metadata=version)
         address = await server.listen(f"unix://{folder}/relay.sock")
         channel = Channel(address)
-        found = Bed(folder=folder, pool=pool, channel=channel, nodes=[])
+        found = Bed(folder=folder, pool=pool, discovery=discovery, channel=channel, nodes=[])
         try:
             for name in names:
                 await found.node(name)

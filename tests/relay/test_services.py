@@ -8,12 +8,13 @@ import pytest
 
 from api.lane.status import Code, RpcError
 from api.proto.health.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from api.proto.leavitt.relay_pb2 import NodeStatusRequest, NodeStatusResponse
+from api.proto.leavitt.relay_pb2 import NodeStatusRequest, NodeStatusResponse, PeerServiceStatus
 from api.proto.observer import observer_pb2 as pb
 from api.proto.observer import observer_pb2_grpc
 from api.proto.relay.relay_pb2 import NodeState
 from api.version import WIRE_VERSION
 from tests.relay.bed import LONGEST_S, bed
+from tests.relay.processes import Book
 from tests.relay.wire import T0, padded, progress
 
 OBSERVER = "/observer.Observer/"
@@ -92,6 +93,29 @@ async def test_what_is_known_of_a_node(tmp_path: Path) -> None:
         )
         assert second.last_error.startswith("rpc error: code = Unavailable")
         assert second.HasField("last_error_time")
+
+
+async def test_why_the_peer_service_is_not_there(tmp_path: Path) -> None:
+    async with bed(tmp_path) as made, asyncio.TaskGroup() as tasks:
+
+        async def told() -> PeerServiceStatus:
+            path = "/leavitt.Relay/NodeStatus"
+            found = await made.channel.unary(path, NodeStatusRequest(), NodeStatusResponse)
+            return found.peer_service
+
+        target = f"unix://{tmp_path}/peers.sock"
+        assert await told() == PeerServiceStatus(target=target)
+        running = tasks.create_task(made.discovery.run())
+        book = Book()
+        server = await book.serve(target)
+        await made.until(lambda: made.discovery.is_connected)
+        assert (await told()).connected
+        await server.stop(0)
+        await made.until(lambda: not made.discovery.is_connected)
+        running.cancel()
+        lost = await told()
+        assert (lost.connected, lost.HasField("last_error_time")) == (False, True)
+        assert lost.last_error.startswith("rpc error: code = Unavailable")
 
 
 async def test_a_node_without_events_has_no_lag(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from api.proto.relay import relay_pb2 as relay_dot_relay__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13leavitt/relay.proto\x12\x07leavitt\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x11relay/relay.proto\"\x13\n\x11NodeStatusRequest\"8\n\x12NodeStatusResponse\x12\"\n\x05nodes\x18\x01 \x03(\x0b\x32\x13.leavitt.NodeStatus\"\xf6\x02\n\nNodeStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x1f\n\x05state\x18\x03 \x01(\x0e\x32\x10.relay.NodeState\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x33\n\x0f\x63onnected_since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_message\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03lag\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0e\x66lows_received\x18\x08 \x01(\x04\x12\x13\n\x0blost_events\x18\t \x01(\x04\x12\x12\n\nlast_error\x18\n \x01(\t\x12\x33\n\x0flast_error_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nreconnects\x18\x0c \x01(\x04\x32N\n\x05Relay\x12\x45\n\nNodeStatus\x12\x1a.leavitt.NodeStatusRequest\x1a\x1b.leavitt.NodeStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13leavitt/relay.proto\x12\x07leavitt\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x11relay/relay.proto\"\x13\n\x11NodeStatusRequest\"j\n\x12NodeStatusResponse\x12\"\n\x05nodes\x18\x01 \x03(\x0b\x32\x13.leavitt.NodeStatus\x12\x30\n\x0cpeer_service\x18\x02 \x01(\x0b\x32\x1a.leavitt.PeerServiceStatus\"\x7f\n\x11PeerServiceStatus\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x12\n\nlast_error\x18\x03 \x01(\t\x12\x33\n\x0flast_error_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf6\x02\n\nNodeStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x1f\n\x05state\x18\x03 \x01(\x0e\x32\x10.relay.NodeState\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x33\n\x0f\x63onnected_since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_message\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03lag\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0e\x66lows_received\x18\x08 \x01(\x04\x12\x13\n\x0blost_events\x18\t \x01(\x04\x12\x12\n\nlast_error\x18\n \x01(\t\x12\x33\n\x0flast_error_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nreconnects\x18\x0c \x01(\x04\x32N\n\x05Relay\x12\x45\n\nNodeStatus\x12\x1a.leavitt.NodeStatusRequest\x1a\x1b.leavitt.NodeStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,9 +37,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODESTATUSREQUEST']._serialized_start=116
   _globals['_NODESTATUSREQUEST']._serialized_end=135
   _globals['_NODESTATUSRESPONSE']._serialized_start=137
-  _globals['_NODESTATUSRESPONSE']._serialized_end=193
-  _globals['_NODESTATUS']._serialized_start=196
-  _globals['_NODESTATUS']._serialized_end=570
-  _globals['_RELAY']._serialized_start=572
-  _globals['_RELAY']._serialized_end=650
+  _globals['_NODESTATUSRESPONSE']._serialized_end=243
+  _globals['_PEERSERVICESTATUS']._serialized_start=245
+  _globals['_PEERSERVICESTATUS']._serialized_end=372
+  _globals['_NODESTATUS']._serialized_start=375
+  _globals['_NODESTATUS']._serialized_end=749
+  _globals['_RELAY']._serialized_start=751
+  _globals['_RELAY']._serialized_end=829
 # @@protoc_insertion_point(module_scope)

@@ -16,10 +16,24 @@ class NodeStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class NodeStatusResponse(_message.Message):
-    __slots__ = ("nodes",)
+    __slots__ = ("nodes", "peer_service")
     NODES_FIELD_NUMBER: _ClassVar[int]
+    PEER_SERVICE_FIELD_NUMBER: _ClassVar[int]
     nodes: _containers.RepeatedCompositeFieldContainer[NodeStatus]
-    def __init__(self, nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ...) -> None: ...
+    peer_service: PeerServiceStatus
+    def __init__(self, nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ..., peer_service: _Optional[_Union[PeerServiceStatus, _Mapping]] = ...) -> None: ...
+
+class PeerServiceStatus(_message.Message):
+    __slots__ = ("target", "connected", "last_error", "last_error_time")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_TIME_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    connected: bool
+    last_error: str
+    last_error_time: _timestamp_pb2.Timestamp
+    def __init__(self, target: _Optional[str] = ..., connected: _Optional[bool] = ..., last_error: _Optional[str] = ..., last_error_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class NodeStatus(_message.Message):
     __slots__ = ("name", "address", "state", "version", "connected_since", "last_message", "lag", "flows_received", "lost_events", "last_error", "last_error_time", "reconnects")

@@ -45,7 +45,7 @@ class RelayServicer:
     """Missing associated documentation comment in .proto file."""
 
     def NodeStatus(self, request, context):
-        """Tells the state of each node, sorted by name.
+        """Tells the state of each node, sorted by name, and of the peer service that names them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

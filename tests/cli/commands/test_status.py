@@ -247,6 +247,34 @@ async def test_verbose_status(hubble: Hubble, screen: Screen) -> None:
     assert screen.out.endswith(f"Flows/s: 22.86\n{VERBOSE}")
 
 
+async def test_verbose_status_tells_why_a_relay_is_not_well(hubble: Hubble, screen: Screen) -> None:
+    hubble.health = HealthCheckResponse.NOT_SERVING
+    service = {
+        "target": "lab-1:4244", "last_error": "dial:\n\x1b[31mrefused",
+        "last_error_time": "2026-03-04T05:01:07Z",
+    }  # fmt: skip
+    hubble.known = json_format.ParseDict(KNOWN | {"peer_service": service}, NodeStatusResponse())
+    assert await hubble_line(screen, hubble, "status", "-v") == 1
+    assert screen.out == (
+        f"Healthcheck (via {hubble.address}): Unavailable: NOT_SERVING\n"
+        f"Peer service (lab-1:4244): not connected: dial: ^[[31mrefused (5m0s ago)\n{VERBOSE}"
+    )
+    assert screen.err == "not healthy\n"
+
+
+@pytest.mark.parametrize(
+    ("service", "state"),
+    [({"connected": True, "last_error": "old"}, "connected"), ({}, "not connected yet")],
+)
+async def test_verbose_status_tells_of_the_peer_service(
+    service: dict[str, object], state: str, hubble: Hubble, screen: Screen
+) -> None:
+    known = KNOWN | {"peer_service": {"target": "lab-1:4244"} | service}
+    hubble.known = json_format.ParseDict(known, NodeStatusResponse())
+    assert await hubble_line(screen, hubble, "status", "-v") == 0
+    assert screen.out.endswith(f"\nPeer service (lab-1:4244): {state}\n{VERBOSE}")
+
+
 async def test_verbose_status_in_json_is_a_second_line(hubble: Hubble, screen: Screen) -> None:
     hubble.known = json_format.ParseDict({"nodes": [{"name": "a"}]}, NodeStatusResponse())
     assert await hubble_line(screen, hubble, "status", "--verbose", "-o", "json") == 0
