@@ -5,7 +5,9 @@
 
 Flows of the very last time come again and are left out by their bytes. What servers say they no
 longer keep from in between is a gap: a lost event without a count stands in its place, and the
-error stream tells of it. Errors that no waiting mends end the answer.
+error stream tells of it. Errors that no waiting mends end the answer. Hubble's servers
+refuse a wrong filter with status Unknown, as they do what may pass: it ends the answer until the
+same request was taken once, which shows by flows or by time. Only then waits begin anew, too.
 """
 
 import asyncio
@@ -36,6 +38,8 @@ _FINAL: Final = frozenset(
     }
 )
 _MILLI_NS = 1_000_000
+_TAKEN_S = 2.0
+"""A request that is answered this long, without a flow even, was not refused."""
 Ask = Callable[[Channel], Awaitable[None]]
 """Asks for what was not shown yet and shows it; returns at its end, raises RpcError."""
 
@@ -58,6 +62,10 @@ class Retrying:
         self._warn = _silent if quiet else surroundings.warn
         self._backoff = Backoff(first_s=_FIRST_WAIT_S, max_s=_LONGEST_WAIT_S, random=random.random)
         self._lost_ns: int | None = None
+        self._answered_s: float | None = None
+        """When the answer that is under way began, on the loop's clock."""
+        self._was_taken = False
+        """Whether a server has taken the request, not only begun an answer."""
         self._gaps_told = ""
         self._marks: list[bytes] = []
         """What is to be told and shown of gaps once there is an answer."""
@@ -69,14 +77,17 @@ class Retrying:
             RpcError, CliError: what waiting does not mend.
         """
         while True:
+            self._answered_s, shown_ns = None, self._memory.time_ns
             try:
                 async with connected(self._server, self._surroundings.warn) as channel:
                     if self._lost_ns is not None:
                         await self._look_for_gaps(channel)
                     await ask(channel)
+                self._note_taken(shown_ns)
                 reason = "the server ended the answer"
             except RpcError as error:
-                if error.code in _FINAL:
+                self._note_taken(shown_ns)
+                if error.code in _FINAL or (error.code is Code.UNKNOWN and not self._was_taken):
                     raise
                 reason = rpc_text(error)
             except CliError as error:
@@ -94,13 +105,22 @@ class Retrying:
 
         Returns what to show before it: gaps, as responses of GetFlows.
         """
-        self._backoff.succeeded()
+        self._answered_s = asyncio.get_running_loop().time()
         if self._lost_ns is not None:
             away_ns = self._surroundings.now_ns() - self._lost_ns
             away = duration_text(away_ns // _MILLI_NS * _MILLI_NS)
             self._warn(f"connected again after {away}{self._gaps_told}\n")
         marks, self._marks, self._gaps_told, self._lost_ns = self._marks, [], "", None
         return marks
+
+    def _note_taken(self, shown_ns: int | None) -> None:
+        """Note whether the answer that ended was one; take the latest time shown before it."""
+        if self._answered_s is None:
+            return
+        lasted_s = asyncio.get_running_loop().time() - self._answered_s
+        if self._memory.time_ns != shown_ns or lasted_s >= _TAKEN_S:
+            self._was_taken = True
+            self._backoff.succeeded()
 
     async def _look_for_gaps(self, channel: Channel) -> None:
         """Find what servers do not keep from in between; raises RpcError."""

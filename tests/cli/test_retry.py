@@ -198,6 +198,42 @@ async def test_what_waiting_does_not_mend_ends_it(
     assert len(hubble.requests) == 1
 
 
+NODE_STATUS = GetFlowsResponse(node_name="c/n", node_status={}).SerializeToString()
+
+
+@pytest.mark.parametrize("messages", [[], [NODE_STATUS]], ids=["node", "relay"])
+async def test_a_wrong_filter_ends_it(
+    messages: list[bytes], hubble: Hubble, screen: Screen
+) -> None:
+    hubble.messages = messages  # a relay tells of its nodes before they refuse
+    hubble.error = RpcError(Code.UNKNOWN, "invalid source port filter")
+    line = ["observe", "--server", hubble.address, "--follow", "--retry"]
+    assert await asyncio.to_thread(run, line, screen.surroundings()) == 1
+    assert screen.err == "invalid source port filter\n"
+    assert len(hubble.requests) == 1
+
+
+async def test_what_was_taken_once_is_no_wrong_filter(tmp_path: Path) -> None:
+    socket = tmp_path / "s"
+    async with following(f"unix://{socket}") as program:
+        async with serving(socket, flow(1)) as kept:
+            kept.error = RpcError(Code.UNKNOWN, "internal error")
+            assert (await program.line()).endswith("(1)")
+            told = await program.told("connection lost: ")
+            assert told.startswith("connection lost: internal error; trying again in ")
+        async with serving(socket, flow(1), flow(2)):
+            assert (await program.line()).endswith("(2)")
+
+
+async def test_waits_grow_while_answers_end_at_once(tmp_path: Path) -> None:
+    socket = tmp_path / "s"
+    async with serving(socket) as kept, following(f"unix://{socket}") as program:
+        kept.error = RpcError(Code.UNAVAILABLE, "not yet")
+        told = [await program.told("connection lost: ") for _ in range(3)]
+    waits_s = [float(text.rpartition(" ")[2].removesuffix("s")) for text in told]
+    assert waits_s[2] > 0.9  # 0.5 s times 1.6 twice, less a fifth
+
+
 def test_retry_is_for_following(screen: Screen) -> None:
     assert run(["observe", "--retry"], screen.surroundings()) == 1
     assert screen.err == "cannot set --retry without --follow\n"
