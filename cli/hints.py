@@ -19,7 +19,11 @@ from cli.times import SECOND_NS
 _LARGEST_LOSS_BYTES = 300
 _SOURCE_NAMES = {value: name for name, value in LostEventSource.items()}
 _ADVICE = {
-    "PERF_EVENT_RING_BUFFER": "the node saw more than it could take in: a larger perf ring helps",
+    # The same source tells of what was seen while no server was there to read it.
+    "PERF_EVENT_RING_BUFFER": (
+        "once after a start they are from the time between two servers, and nothing helps; "
+        "otherwise packets came faster than they were read: a larger perf ring helps"
+    ),
     "OBSERVER_EVENTS_QUEUE": "the node saw more than it could take in: a larger queue helps",
     "HUBBLE_RING_BUFFER": (
         "they were overwritten before they were read: narrower filters or a larger flow table help"

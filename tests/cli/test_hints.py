@@ -44,6 +44,16 @@ async def test_losses_are_summed_by_place(output: str, hubble: Hubble, screen: S
     assert "hint" not in screen.out
 
 
+async def test_a_full_perf_ring_may_be_a_restart(hubble: Hubble, screen: Screen) -> None:
+    hubble.messages = [lost("PERF_EVENT_RING_BUFFER", 32)]
+    assert await observe(screen, hubble) == 0
+    assert screen.err == (
+        "hint: 32 events lost in PERF_EVENT_RING_BUFFER of c/n: once after a start they are from "
+        "the time between two servers, and nothing helps; otherwise packets came faster than they "
+        "were read: a larger perf ring helps\n"
+    )
+
+
 async def test_silence(hubble: Hubble, screen: Screen) -> None:
     hubble.messages = [lost("HUBBLE_RING_BUFFER", 5)]
     assert await observe(screen, hubble, "-s", "--since", "1h") == 0
