@@ -69,7 +69,7 @@ $(STAMP): pyproject.toml $(BIN)/python
 # With job control the demo alone is in the foreground of a terminal: Ctrl-C ends it, not make.
 .PHONY: demo
 demo: setup ## Show live flows of a small cluster on this machine, as root (DURATION= seconds, else until Ctrl-C; TLS=1)
-	@if [ -t 0 ]; then set -m; fi; $(BIN)/hubble-lab demo $(if $(DURATION),--duration $(DURATION)) $(if $(TLS),--tls) $(ARGS); exit $$?
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/hubble-lab demo $(if $(DURATION),--duration $(DURATION)) $(if $(filter-out 0,$(TLS)),--tls) $(ARGS); exit $$?
 
 .PHONY: certs
 certs: setup ## Make certificates for mutual TLS in DIR=tls; again: new ones by the same authority
