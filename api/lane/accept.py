@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _NOTHING_LEFT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _BREATHER_S = 0.1
+_HUNG_UP = "client hung up in the handshake"
 
 
 class Reception(Protocol):
@@ -117,7 +118,8 @@ class Acceptor:
             # TLS errors are OSErrors. Who hangs up while it comes in is no news.
             self._inside.discard(connection)
             if self._tls is not None:
-                self._server.count_refused(Refusal.TLS_HANDSHAKE, str(error))
+                # asyncio has no words for a client that hung up in the handshake
+                self._server.count_refused(Refusal.TLS_HANDSHAKE, str(error) or _HUNG_UP)
         except BaseException:
             self._inside.discard(connection)
             raise

@@ -246,7 +246,11 @@ async def _settled(connection: ClientConnection) -> ClientConnection:
 def _dial_text(address: Address, error: OSError) -> str:
     """Return why dialling failed as Go would say it."""
     if isinstance(error, ssl.SSLError):
-        return f"{_HANDSHAKE}: {alert_text(error) or error.reason or error}"
+        text = alert_text(error) or error.reason or str(error)
+        if isinstance(error, ssl.SSLCertVerificationError) and error.verify_message:
+            # unknown authority, other name, expired: the reason is the same for all
+            text = f"{text}: {error.verify_message.rstrip('.')}"
+        return f"{_HANDSHAKE}: {text}"
     if not str(error):
         # asyncio's word for a server that hung up in the handshake.
         return f"{_HANDSHAKE}: EOF"

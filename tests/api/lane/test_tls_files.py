@@ -102,6 +102,29 @@ async def test_a_server_shows_its_certificate(serve: Serve, bed: Bed, made: Path
     await ask(address, ClientTls(verify=False), name=None)
 
 
+async def test_why_a_certificate_is_not_trusted(serve: Serve, made: Path) -> None:
+    _, address = await serve(ssl=server_tls(made))
+    with pytest.raises(RpcError, match="FAILED: unable to get local issuer certificate"):
+        await ask(address, client_tls(made, trusts="ca2.crt"))
+    with pytest.raises(RpcError, match=r"FAILED: Hostname mismatch, .* not valid for 'node2'"):
+        await ask(address, client_tls(made), name="node2")
+
+
+async def test_a_client_that_hangs_up_in_the_handshake_is_told_as_that(
+    serve: Serve, made: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, address = await serve(ssl=server_tls(made))
+    host, _, port = address.rpartition(":")
+    with caplog.at_level(logging.INFO, "api.lane.server"):
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.close()
+        await writer.wait_closed()
+        async with asyncio.timeout(10):
+            while not server.counters.refused:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.001)
+    assert caplog.records[-1].getMessage().endswith("detail=client hung up in the handshake")
+
+
 async def test_mutual_tls(serve: Serve, bed: Bed, made: Path) -> None:
     server, address = await serve(ssl=server_tls(made, clients="ca.crt"))
     await ask(address, client_tls(made, shows="client"))
