@@ -8,7 +8,7 @@ from api.proto.flow.flow_pb2 import AgentEvent, AgentEventType
 from server.agent_events import AgentEvents
 from server.cluster.objects import ChangeKind
 from server.endpoints import EndpointManager
-from tests.server.test_endpoints import NAMESPACE, NODES, World, pod, policy
+from tests.server.world import NAMESPACE, NODES, World, pod, policy
 
 
 class Log:
