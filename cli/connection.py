@@ -3,6 +3,8 @@
     tls://host:4245  or --tls   TLS 1.3, verified by the given authorities or the system's
     unix:///path, host:4245     in the clear
 
+Unix sockets do not speak TLS: what the environment or the configuration file says of TLS is meant
+for other servers, and counts for them only; what is typed counts always.
 Flags that contradict each other are refused before anything else happens, as Hubble does.
 """
 
@@ -26,7 +28,19 @@ if TYPE_CHECKING:
     from cli.portforward import ForwardOptions
 
 _FORWARD_TIMEOUT_S = 5.0
-_TLS_SCHEME = "tls://"
+_TLS_SCHEME, _UNIX_SCHEME = "tls://", "unix:"
+_TLS_FLAGS = (
+    "tls",
+    "tls-allow-insecure",
+    "tls-ca-cert-files",
+    "tls-client-cert-file",
+    "tls-client-key-file",
+    "tls-server-name",
+)
+_TLS_IGNORED = (
+    'level=DEBUG msg="Unix sockets do not speak TLS: the TLS settings of environment and '
+    'configuration file are not used" server={}\n'
+)
 _VERSION_HEADERS = ("hubble-relay-version", "hubble-server-version")
 _MAJOR_MINOR = re.compile(r"v?(\d{1,9})\.(\d{1,9})")
 
@@ -50,15 +64,19 @@ class ServerOptions:
     connect_timeout_s: float | None
     """None for the lane's own limit."""
     request_timeout_s: float
+    debug_text: str = ""
+    """What to tell when debugging, with each connection."""
 
     @classmethod
     def from_arguments(cls, arguments: Arguments) -> "ServerOptions":
         """Read the server flags; raises UsageError where they contradict each other."""
         address = arguments.text("server")
-        tls = arguments.on("tls") or address.startswith(_TLS_SCHEME)
+        clear = _stays_clear(address, arguments)
+        wants_tls = arguments.on("tls")
+        tls = (wants_tls or address.startswith(_TLS_SCHEME)) and not clear
         certificate, key = (
-            arguments.text("tls-client-cert-file"),
-            arguments.text("tls-client-key-file"),
+            "" if clear else arguments.text("tls-client-cert-file"),
+            "" if clear else arguments.text("tls-client-key-file"),
         )
         user, password = (
             arguments.text("basic-auth-username"),
@@ -87,7 +105,19 @@ class ServerOptions:
             forward=_forward_options(arguments) if arguments.on("port-forward") else None,
             connect_timeout_s=arguments.number("timeout") / 1e9 or None,
             request_timeout_s=arguments.number("request-timeout") / 1e9,
+            debug_text=(
+                _TLS_IGNORED.format(address)
+                if clear and wants_tls and arguments.on("debug")
+                else ""
+            ),
         )
+
+
+def _stays_clear(address: str, arguments: Arguments) -> bool:
+    """Tell whether a unix socket is dialled, and no word of TLS was typed."""
+    if not address.startswith(_UNIX_SCHEME) or arguments.on("port-forward"):
+        return False
+    return not any(arguments.given(name) for name in _TLS_FLAGS)
 
 
 def _forward_options(arguments: Arguments) -> "ForwardOptions":
@@ -105,6 +135,8 @@ def _forward_options(arguments: Arguments) -> "ForwardOptions":
 @asynccontextmanager
 async def connected(options: ServerOptions, warn: Callable[[str], None]) -> AsyncIterator[Channel]:
     """Give a channel to the server, also through Kubernetes; raises CliError."""
+    if options.debug_text:
+        warn(options.debug_text)
     async with AsyncExitStack() as stack:
         if options.forward is not None:
             from cli.portforward import forwarded

@@ -89,6 +89,46 @@ async def test_a_key_that_cannot_be_loaded(screen: Screen, folder: Path) -> None
     assert screen.err.startswith(f"cannot load keypair '{folder / 'cert.pem'}', '/none': ")
 
 
+TLS_ENVIRONMENT = {
+    "HUBBLE_TLS": "true",
+    "HUBBLE_TLS_CA_CERT_FILES": "/none",
+    "HUBBLE_TLS_CLIENT_CERT_FILE": "/none",
+    "HUBBLE_TLS_CLIENT_KEY_FILE": "/none",
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], ""),
+        (
+            ["--debug"],
+            (
+                'level=DEBUG msg="Unix sockets do not speak TLS: the TLS settings of environment '
+                'and configuration file are not used" server=unix://{}\n'
+            ),
+        ),
+    ],
+)
+async def test_a_unix_socket_is_in_the_clear(
+    words: list[str], told: str, hubble: Hubble, screen: Screen, tmp_path: Path
+) -> None:
+    assert hubble.server is not None
+    await hubble.server.listen(f"unix://{tmp_path / 's'}")
+    line = ["observe", "--server", f"unix://{tmp_path / 's'}", *words]
+    assert await asyncio.to_thread(run, line, screen.surroundings(TLS_ENVIRONMENT)) == 0
+    assert screen.err.startswith(told.format(tmp_path / "s"))
+    assert bool(screen.err) == bool(words)
+    assert len(hubble.requests) == 1
+
+
+@pytest.mark.parametrize("server", ["unix:///none", "127.0.0.1:1"])
+def test_tls_that_is_typed_counts_always(server: str, screen: Screen) -> None:
+    line = ["observe", "--server", server, "--tls"]
+    assert run(line, screen.surroundings(TLS_ENVIRONMENT)) == 1
+    assert screen.err == "cannot load cert '/none': open /none: no such file or directory\n"
+
+
 async def test_unary_calls_end_in_time(hubble: Hubble, screen: Screen) -> None:
     async def never(_: Call) -> None:
         await asyncio.Event().wait()
