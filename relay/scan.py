@@ -86,53 +86,86 @@ class Scanner:
         return self._scan(held + data if held else data, is_last=False)
 
     def _scan(self, data: bytes, *, is_last: bool) -> Scanned:
-        result = Scanned()
-        gaps: list[tuple[int, int]] = []
-        edges: list[int] = []
-        stamps: list[int] = []
+        result, made = Scanned(), _Unfinished()
         position = 0
         while True:
-            position = self._heads.read(data, position, edges, stamps)
+            position = self._heads.read(data, position, made.edges, made.stamps)
             if position >= len(data):
                 break
             start = position + PREFIX_BYTES
             end = start + size_at(data, position)
             found = walk(data, start, end)
             if found.kind is None:
-                _place(gaps, stamps, found.stamp)
-                self._close(result, data, edges, stamps, position)
-                edges, stamps, gaps = [], [], []
+                self._close(result, data, made, position, after=found.stamp)
+                made = _Unfinished()
                 self._last = max(self._last, found.stamp or NEVER_YET)
             else:
-                before = stamps[-1] if stamps else self._last
-                stamp = before if found.stamp is None else found.stamp
-                if found.kind == LOST:
-                    result.gaps.append((stamp, _gap(data, found)))
-                    gaps.append((len(stamps), stamp))
-                stamps.append(before if found.kind == LOST else stamp)
-                edges.append(position)
+                made.add(data, position, found, self._last)
                 self._heads.learn(data, start, found)
             position = end
-        if gaps and len(gaps) == len(stamps) and self._last == NEVER_YET and not is_last:
-            self._held = data[edges[0] :]
-            del result.gaps[-len(gaps) :]
-            return result
-        _place(gaps, stamps, FOREVER if is_last else None)
-        self._close(result, data, edges, stamps, position)
+        if self._last == NEVER_YET and made.has_only_gaps and not is_last:
+            self._held = data[made.edges[0] :]
+        else:
+            self._close(result, data, made, position, after=FOREVER if is_last else None)
         result.frontier = self._last
         return result
 
     def _close(
-        self, result: Scanned, data: bytes, edges: list[int], stamps: list[int], end: int
+        self, result: Scanned, data: bytes, made: _Unfinished, end: int, *, after: int | None
     ) -> None:
         """Make a batch of the messages so far, in order for good."""
-        if not stamps:
+        if not made.stamps:
             return
+        made.place_gaps(after)
+        result.gaps += made.told
+        stamps = made.stamps
         if stamps[0] < self._last or stamps != sorted(stamps):
             stamps = list(accumulate(stamps, max, initial=self._last))[1:]
-        edges.append(end)
+        made.edges.append(end)
         self._last = stamps[-1]
-        result.batches.append(Batch(data, edges, stamps))
+        result.batches.append(Batch(data, made.edges, stamps))
+
+
+class _Unfinished:
+    """Messages that will be a batch."""
+
+    __slots__ = ("edges", "gaps_at", "stamps", "told")
+
+    def __init__(self) -> None:
+        self.edges: list[int] = []
+        self.stamps: list[int] = []
+        """That of a gap is the one before it, until it gets its place."""
+        self.gaps_at: list[int] = []
+        self.told: list[tuple[int, LostEvent]] = []
+        """Gaps, with the stamp of their report."""
+
+    @property
+    def has_only_gaps(self) -> bool:
+        """Whether there is something, and all of it gaps."""
+        return 0 < len(self.gaps_at) == len(self.stamps)
+
+    def add(self, data: bytes, position: int, found: Found, last: int) -> None:
+        """Add a message that is no plain flow; `last` is the stamp of what came before all."""
+        before = self.stamps[-1] if self.stamps else last
+        stamp = before if found.stamp is None else found.stamp
+        if found.kind == LOST:
+            self.told.append((stamp, _gap(data, found)))
+            self.gaps_at.append(len(self.stamps))
+            stamp = before
+        self.stamps.append(stamp)
+        self.edges.append(position)
+
+    def place_gaps(self, after: int | None) -> None:
+        """Give gaps their own stamps, or those of what follows where that is older.
+
+        Args:
+            after: Stamp of what follows the last message; None: nothing does yet.
+        """
+        stamps = self.stamps
+        for index, (stamp, _) in zip(reversed(self.gaps_at), reversed(self.told), strict=True):
+            follower = stamps[index + 1] if index + 1 < len(stamps) else after
+            if follower is not None:
+                stamps[index] = max(stamps[index], min(stamp, follower))
 
 
 def _gap(data: bytes, found: Found) -> LostEvent:
@@ -141,17 +174,3 @@ def _gap(data: bytes, found: Found) -> LostEvent:
         return LostEvent.FromString(data[start:stop])
     except DecodeError as error:
         raise MalformedError("read a gap: not a LostEvent") from error
-
-
-def _place(gaps: list[tuple[int, int]], stamps: list[int], after: int | None) -> None:
-    """Give gaps their own stamps, or those of what follows where that is older.
-
-    Args:
-        gaps: Their indexes and the stamps of their reports.
-        stamps: Of all messages; a gap has that of the message before it so far.
-        after: Of what follows the last message; None: nothing does yet.
-    """
-    for index, stamp in reversed(gaps):
-        follower = stamps[index + 1] if index + 1 < len(stamps) else after
-        if follower is not None:
-            stamps[index] = max(stamps[index], min(stamp, follower))
