@@ -15,8 +15,8 @@ import pytest
 from observer.kernel.netns import inside
 from observer.kernel.pins import DEFAULT_BPFFS
 from tests.e2e.conftest import RunningServer, running_server
-from tests.kernel.bed import ip, namespace, netns_path, remove_leftovers
 from tests.kernel.bridge import Box, make_box
+from tests.kernel.namespaces import ip, namespace, netns_path, remove_leftovers
 from tests.server.containers.engine_double import EngineDouble, container, event, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]

@@ -8,28 +8,24 @@ Everything carries the process id in its name and is removed again, also after a
 """
 
 import os
-import re
-import shutil
 import socket
 import struct
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
-from pathlib import Path
 
 import numpy as np
 
 from observer.kernel import layout, syscall
 from observer.kernel.datapath import Attach, Datapath, DatapathSettings, EndpointEntry
 from observer.kernel.netns import inside
-from observer.kernel.pins import DEFAULT_BPFFS
 from observer.kernel.rings import PerfRings, RingSettings
 from policy.entries import Direction, PolicyEntry
 from tests.kernel.events import Event, read_event
 from tests.kernel.frames import Address, Frame
+from tests.kernel.namespaces import ip, mac_of, namespace, netns_path, packet_socket, set_sysctl
 
 HOST = IPv4Address("172.30.0.1")
 HOST6 = IPv6Address("fd00:30::1")
@@ -40,17 +36,6 @@ OUTSIDE = IPv4Address("172.30.9.9")
 OUTSIDE6 = IPv6Address("fd00:30:9::9")
 WORLD = 2
 WAIT_S = 5.0
-
-
-def ip(*words: str, netns: str | None = None) -> None:
-    where = ["-n", netns] if netns else []
-    result = subprocess.run(["ip", *where, *words], capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise RuntimeError(f"ip {' '.join([*where, *words])}: {result.stderr.strip()}")
-
-
-def netns_path(name: str) -> Path:
-    return Path("/run/netns") / name
 
 
 @dataclass(slots=True, kw_only=True)
@@ -239,50 +224,6 @@ def rule(
     )
 
 
-@contextmanager
-def namespace(name: str) -> Iterator[str]:
-    ip("netns", "add", name)
-    try:
-        ip("link", "set", "lo", "up", netns=name)
-        yield name
-    finally:
-        ip("netns", "del", name)
-
-
-def remove_leftovers() -> None:
-    """Namespaces and pins of runs that were killed: their process is no more.
-
-    `lkt` is ours alone: labs (`lv`) remove what begins with their own name.
-    """
-    folders = (netns_path(""), DEFAULT_BPFFS / "leavitt")
-    for path in [path for folder in folders for path in folder.glob("lkt*")]:
-        owner = re.match(r"lkt(\d+)", path.name)
-        if owner is None or Path("/proc", owner[1]).exists():
-            continue
-        if path.parent == netns_path(""):
-            subprocess.run(["ip", "netns", "del", path.name], check=False, capture_output=True)
-        else:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _sysctl(netns: str, name: str, value: str) -> None:
-    with inside(netns_path(netns)):
-        # thread-self: the network sysctls of the namespace this thread is in
-        Path("/proc/thread-self/root/proc/sys", name).write_text(value)
-
-
-def _packet_socket(netns: str, device: str) -> socket.socket:
-    with inside(netns_path(netns)):
-        found = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        found.bind((device, 3))
-    return found
-
-
-def _mac(netns: str, device: str) -> bytes:
-    with _packet_socket(netns, device) as found:
-        return bytes(found.getsockname()[4])
-
-
 def _give_addresses(netns: str, v4: str, v6: str) -> None:
     ip("addr", "add", f"{v4}/32", "dev", "eth0", netns=netns)
     ip("addr", "add", f"{v6}/128", "dev", "eth0", "nodad", netns=netns)
@@ -296,14 +237,14 @@ def make_pod(node: str, number: int, stack: ExitStack, *, mute: bool) -> Pod:
     device = f"lkt{name}"
     v4, v6 = f"10.244.1.{number}", f"fd00:244:1::{number}"
     if mute:
-        _sysctl(netns, "net/ipv6/conf/default/disable_ipv6", "1")
+        set_sysctl(netns, "net/ipv6/conf/default/disable_ipv6", "1")
     ip("link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", netns, netns=node)
     stack.callback(ip, "link", "del", device, netns=node)
     for link, where in ((device, node), ("eth0", netns)):
         ip("link", "set", link, "up", netns=where)
     if not mute:
         _give_addresses(netns, v4, v6)
-    mac, host_mac = _mac(netns, "eth0"), _mac(node, device)
+    mac, host_mac = mac_of(netns, "eth0"), mac_of(node, device)
     for address in (v4, v6):
         ip("route", "add", address, "dev", device, netns=node)
         ip("neigh", "add", address, "lladdr", mac.hex(":"), "dev", device, netns=node)
@@ -320,15 +261,15 @@ def make_pod(node: str, number: int, stack: ExitStack, *, mute: bool) -> Pod:
         device=device,
         mac=mac,
         host_mac=host_mac,
-        inner=stack.enter_context(_packet_socket(netns, "eth0")),
-        outer=stack.enter_context(_packet_socket(node, device)),
+        inner=stack.enter_context(packet_socket(netns, "eth0")),
+        outer=stack.enter_context(packet_socket(node, device)),
     )
 
 
 def _make_outside(node: str, stack: ExitStack, *, mute: bool) -> None:
     netns = stack.enter_context(namespace(f"{node}-o"))
     if mute:
-        _sysctl(netns, "net/ipv6/conf/default/disable_ipv6", "1")
+        set_sysctl(netns, "net/ipv6/conf/default/disable_ipv6", "1")
     ip("link", "add", "up0", "type", "veth", "peer", "name", "eth0", "netns", netns, netns=node)
     stack.callback(ip, "link", "del", "up0", netns=node)
     for link, where in (("up0", node), ("eth0", netns)):
@@ -345,8 +286,8 @@ def _make_outside(node: str, stack: ExitStack, *, mute: bool) -> None:
             ip("addr", "add", str(address), "dev", "eth0", *extra, netns=netns)
             ip("route", "add", "default", "via", str(source), "dev", "eth0", "onlink", netns=netns)
             for neighbour, where, device, mac in (
-                (source, netns, "eth0", _mac(node, "up0")),
-                (address, node, "up0", _mac(netns, "eth0")),
+                (source, netns, "eth0", mac_of(node, "up0")),
+                (address, node, "up0", mac_of(netns, "eth0")),
             ):
                 ip(
                     "neigh",
@@ -373,8 +314,8 @@ def make_bed(
     with ExitStack() as stack:
         node = stack.enter_context(namespace(f"lkt{os.getpid()}{'' if mute else 't'}{suffix}"))
         for name in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
-            _sysctl(node, name, "1")
-        _sysctl(node, "net/ipv6/conf/default/accept_dad", "0")
+            set_sysctl(node, name, "1")
+        set_sysctl(node, "net/ipv6/conf/default/accept_dad", "0")
         _make_outside(node, stack, mute=mute)
         a, b = (make_pod(node, number, stack, mute=mute) for number in (1, 2))
         datapath = Datapath.load(

@@ -21,9 +21,10 @@ from observer.kernel import syscall
 from observer.kernel.datapath import Attach, Datapath, DatapathSettings, LeadsTo
 from observer.kernel.netns import inside
 from observer.kernel.rings import PerfRings, RingSettings
-from tests.kernel.bed import WAIT_S, _mac, _packet_socket, _sysctl, ip, namespace, netns_path
+from tests.kernel.bed import WAIT_S
 from tests.kernel.events import Event, read_event
 from tests.kernel.frames import Address
+from tests.kernel.namespaces import ip, mac_of, namespace, netns_path, packet_socket, set_sysctl
 
 PACKET_AUXDATA = 8
 SOL_PACKET = 263
@@ -199,14 +200,14 @@ def settle(done: Callable[[], bool], about: object = None) -> None:
 def _machine(box: str, name: str, v4: str, v6: str, stack: ExitStack) -> Machine:
     netns = stack.enter_context(namespace(f"{box}-{name}"))
     device = "up0" if name == "o" else f"v{name}"
-    _sysctl(netns, "net/ipv6/conf/default/accept_dad", "0")
-    _sysctl(netns, "net/ipv6/conf/default/router_solicitations", "0")
+    set_sysctl(netns, "net/ipv6/conf/default/accept_dad", "0")
+    set_sysctl(netns, "net/ipv6/conf/default/router_solicitations", "0")
     ip("link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", netns, netns=box)
     for link, where in ((device, box), ("eth0", netns)):
         ip("link", "set", link, "up", netns=where)
     for address in (f"{v4}/24", f"{v6}/64"):
         ip("addr", "add", address, "dev", "eth0", netns=netns)
-    wire = stack.enter_context(_packet_socket(netns, "eth0"))
+    wire = stack.enter_context(packet_socket(netns, "eth0"))
     wire.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     with inside(netns_path(box)):
         ifindex = socket.if_nametoindex(device)
@@ -217,7 +218,7 @@ def _machine(box: str, name: str, v4: str, v6: str, stack: ExitStack) -> Machine
         ipv6=IPv6Address(v6),
         device=device,
         ifindex=ifindex,
-        mac=_mac(netns, "eth0"),
+        mac=mac_of(netns, "eth0"),
         wire=wire,
     )
 
@@ -228,11 +229,11 @@ def make_box() -> Iterator[Box]:
     with ExitStack() as stack:
         box = stack.enter_context(namespace(f"lvt{os.getpid()}x"))
         for name in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
-            _sysctl(box, name, "1")
-        _sysctl(box, "net/ipv6/conf/default/accept_dad", "0")
+            set_sysctl(box, name, "1")
+        set_sysctl(box, "net/ipv6/conf/default/accept_dad", "0")
         for family in ("ip", "ip6", "arp"):  # a bridge's own filters refuse broken packets
             if Path("/proc/sys/net/bridge").exists():
-                _sysctl(box, f"net/bridge/bridge-nf-call-{family}tables", "0")
+                set_sysctl(box, f"net/bridge/bridge-nf-call-{family}tables", "0")
         ip("link", "add", "br0", "type", "bridge", "mcast_snooping", "0", netns=box)
         stack.callback(ip, "link", "del", "br0", netns=box)
         a = _machine(box, "a", "10.9.0.2", "fd00:9::2", stack)
@@ -249,14 +250,14 @@ def make_box() -> Iterator[Box]:
             ("up0", "fd00:8::1/64"),
         ):
             ip("addr", "add", address, "dev", device, netns=box)
-        found = Box(netns=box, a=a, b=b, outside=outside, host=host, host_mac=_mac(box, "br0"))
+        found = Box(netns=box, a=a, b=b, outside=outside, host=host, host_mac=mac_of(box, "br0"))
         _acquaint(found)
         yield found
 
 
 def _acquaint(box: Box) -> None:
     """Let everybody know everybody's MAC, and the way."""
-    up_mac = _mac(box.netns, "up0")
+    up_mac = mac_of(box.netns, "up0")
     for version in (4, 6):
         near = ((box.a, box.b), (box.b, box.a))
         known = [(me.netns, "eth0", other.address(version), other.mac) for me, other in near]

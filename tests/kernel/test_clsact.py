@@ -22,8 +22,9 @@ from observer.kernel.hooks import detach_filters
 from observer.kernel.netlink import NLM_F_CREATE, Requests, attribute, attributes
 from observer.kernel.netns import inside
 from observer.kernel.pins import DEFAULT_BPFFS
-from tests.kernel.bed import Bed, ip, make_bed, namespace, netns_path
+from tests.kernel.bed import Bed, make_bed
 from tests.kernel.frames import UDP, Frame
+from tests.kernel.namespaces import ip, namespace, netns_path
 
 pytestmark = pytest.mark.kernel
 

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, seed, settings
 from observer.kernel import syscall
 from observer.kernel.datapath import DatapathSettings
 from observer.kernel.netns import inside
-from tests.kernel.bed import netns_path, remove_leftovers
 from tests.kernel.bridge import Watch, make_box, watching
 from tests.kernel.conversations import Party, Step, conversations
 from tests.kernel.frames import ICMPV6, IGMP
 from tests.kernel.model import Model
+from tests.kernel.namespaces import netns_path, remove_leftovers
 from tests.kernel.reading import UNKNOWN_L4, Refused, read
 
 pytestmark = pytest.mark.kernel

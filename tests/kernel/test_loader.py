@@ -17,9 +17,10 @@ from observer.kernel.datapath import Datapath, DatapathSettings
 from observer.kernel.errors import KernelError
 from observer.kernel.netns import inside
 from observer.kernel.rings import PerfRings
-from tests.kernel.bed import Bed, ip, netns_path
+from tests.kernel.bed import Bed
 from tests.kernel.events import read_event
 from tests.kernel.frames import ACK, TCP, UDP, Frame
+from tests.kernel.namespaces import ip, netns_path
 
 pytestmark = pytest.mark.kernel
 

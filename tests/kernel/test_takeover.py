@@ -26,8 +26,9 @@ from observer.kernel.netns import inside
 from observer.kernel.rings import PerfRings
 from observer.kernel.source import enum_names
 from policy.entries import Direction
-from tests.kernel.bed import Bed, ip, make_bed, netns_path, rule
+from tests.kernel.bed import Bed, make_bed, rule
 from tests.kernel.frames import UDP, Frame
+from tests.kernel.namespaces import ip, netns_path
 
 pytestmark = pytest.mark.kernel
 

@@ -11,8 +11,9 @@ import pytest
 from observer.kernel.datapath import DatapathSettings
 from observer.kernel.netns import inside
 from policy.entries import Direction
-from tests.kernel.bed import HOST, HOST6, OUTSIDE, OUTSIDE6, Bed, ip, make_bed, netns_path, rule
+from tests.kernel.bed import HOST, HOST6, OUTSIDE, OUTSIDE6, Bed, make_bed, rule
 from tests.kernel.events import Event
+from tests.kernel.namespaces import ip, netns_path
 
 pytestmark = pytest.mark.kernel
 
