@@ -69,5 +69,5 @@ def _parse_tcp(host_port: str, text: str) -> TcpAddress:
     if ":" in host and not bracketed:
         raise ValueError(f"parse address: too many colons: {text!r}")
     if not (port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) <= _MAX_PORT):
-        raise ValueError(f"parse address: port not in 0..{_MAX_PORT}: {text!r}")
+        raise ValueError(f"parse address: port {port!r} not in 0..{_MAX_PORT}: {text!r}")
     return TcpAddress(host=host[1:-1] if bracketed else host, port=int(port))
