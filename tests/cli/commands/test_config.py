@@ -124,6 +124,12 @@ def test_settings_of_others_stay(screen: Screen, tmp_path: Path) -> None:
     assert path.read_text() == 'color: x\ndebug: "true"\nkube-namespace: zz\nkubeconfig: 5\n'
 
 
+def test_set_without_a_value_is_the_default(screen: Screen, tmp_path: Path) -> None:
+    assert config(screen, tmp_path, "set", "server", "file:1") == 0
+    assert config(screen, tmp_path, "set", "server") == 0
+    assert written(tmp_path) == "server: localhost:4245\n"
+
+
 def test_json(screen: Screen, tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     assert config(screen, tmp_path, "set", "server", "j:2", HUBBLE_CONFIG=str(path)) == 0
