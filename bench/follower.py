@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import uvloop
 
@@ -20,8 +20,10 @@ from bench.clients import GET_FLOWS
 from bench.errors import WrongAnswerError
 from bench.framing import MessageCutter
 from bench.http2 import RawConnection
+from bench.processes import beside
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
     from multiprocessing.sharedctypes import Synchronized
 
 _SHORT_BYTES: Final = 300
@@ -44,7 +46,7 @@ class Counts:
 class Follower:
     """A following client's process, as its parent sees it."""
 
-    def __init__(self, process: Any, flows: Counter, lost: Counter) -> None:  # noqa: ANN401 - SpawnProcess
+    def __init__(self, process: "BaseProcess", flows: Counter, lost: Counter) -> None:
         self._process = process
         self._flows, self._lost = flows, lost
 
@@ -76,13 +78,8 @@ def following(read: Callable[[str, Counter, Counter], None], target: str) -> Ite
     """Run `read` (one of those below) in a process; it is killed on leaving."""
     context = multiprocessing.get_context("spawn")
     flows, lost = context.Value("Q", 0), context.Value("Q", 0)
-    process = context.Process(target=read, args=(target, flows, lost), daemon=True)
-    process.start()
-    try:
+    with beside(read, target, flows, lost) as process:
         yield Follower(process, flows, lost)
-    finally:
-        process.kill()
-        process.join()
 
 
 def follow_raw(target: str, flows: Counter, lost: Counter) -> None:

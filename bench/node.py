@@ -4,7 +4,6 @@ It listens on a free loopback port and a socket of its own folder, needs neither
 is stopped with SIGTERM. What it logs is kept and shown when it fails.
 """
 
-import signal
 import socket
 import subprocess
 import time
@@ -21,12 +20,11 @@ from bench.cluster import NODE_NAME
 from bench.errors import WrongAnswerError
 from bench.framing import messages
 from bench.http2 import RawConnection
-from bench.processes import LEASHED, Usage, program, usage
+from bench.processes import LEASHED, Usage, program, stop, usage
 from server.observer_service import HEALTH_NAME
 
 _CHECK: Final = "/grpc.health.v1.Health/Check"
 _START_S: Final = 30.0
-_STOP_S: Final = 10.0
 _LOOK_S: Final = 0.02
 
 
@@ -117,12 +115,7 @@ def serving(
         said = log.read_text(errors="replace").strip()[-1000:]
         raise WrongAnswerError(f"{error}; hubble-server said: {said or 'nothing'}") from error
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
 
 
 def _wait_until_ready(node: Node, process: "subprocess.Popen[bytes]") -> None:

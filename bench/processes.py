@@ -5,20 +5,24 @@ exit, as a user feels them.
 """
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
 from bench.errors import NotMeasurableError, WrongAnswerError
 
 _LONGEST_S: Final = 120.0
+_STOP_S: Final = 10.0
 _PR_SET_PDEATHSIG: Final = 1
 
 LEASHED: Final = ("setpriv", "--pdeathsig", "KILL")
@@ -52,6 +56,28 @@ def program(name: str) -> Path:
 def die_with_parent() -> None:
     """End this process when the one that started it is killed; for children that never end."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Ask a server to end, and kill it if it does not within 10 s."""
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def beside(work: Callable[..., None], *args: object) -> Iterator[BaseProcess]:
+    """Run `work` in a new interpreter; killed on leaving. Shared values are of context "spawn"."""
+    process = multiprocessing.get_context("spawn").Process(target=work, args=args, daemon=True)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
 
 
 def run(command: Sequence[str | Path]) -> Finished:

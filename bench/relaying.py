@@ -19,10 +19,9 @@ from bench.clients import GET_FLOWS, SERVER_STATUS
 from bench.errors import WrongAnswerError
 from bench.framing import PREFIX, messages
 from bench.http2 import RawConnection
-from bench.processes import LEASHED, Usage, program, usage
+from bench.processes import LEASHED, Usage, program, stop, usage
 
 _START_S: Final = 120.0
-_STOP_S: Final = 10.0
 _LOOK_S: Final = 0.05
 _SCRIPT: Final = Path(__file__).with_name("flow_nodes.py")
 _NS: Final = 1_000_000_000
@@ -88,12 +87,7 @@ def relaying(socket: Path, *, nodes: int) -> Iterator[Relay]:
         _wait_for_nodes(relay, nodes)
         yield relay
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
 
 
 def _address(log: Path, process: "subprocess.Popen[bytes]") -> str:

@@ -37,18 +37,8 @@ class BookWriter:
             drop=book.remove_interface,
             problems=problems,
         )
-        self._identities: Mirror[int, LabelSet] = Mirror(
-            "identity",
-            put=one_by_one(book.set_identity),
-            drop=book.remove_identity,
-            problems=problems,
-        )
-        self._networks: Mirror[int, LabelSet] = Mirror(
-            "identity",
-            put=one_by_one(book.set_identity),
-            drop=book.remove_identity,
-            problems=problems,
-        )
+        self._identities = _label_sets(book, problems)
+        self._networks = _label_sets(book, problems)
         self._endpoints: Mirror[bytes, Endpoint] = Mirror(
             "address",
             put=one_by_one(book.set_endpoint),
@@ -97,3 +87,13 @@ class BookWriter:
         await self._identities.drop_rest(view.identities, pace)
         await self._networks.drop_rest(enforcement.identities, pace)
         await self._interfaces.drop_rest(names, pace)
+
+
+def _label_sets(book: AddressBook, problems: Problems) -> Mirror[int, LabelSet]:
+    """Mirror the label sets of identities; each source of them has a mirror of its own."""
+    return Mirror(
+        "identity",
+        put=one_by_one(book.set_identity),
+        drop=book.remove_identity,
+        problems=problems,
+    )

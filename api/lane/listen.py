@@ -84,7 +84,7 @@ def _bound(family: int, name: object, *, dual_stack: bool = False) -> socket.soc
 
 def _bind_unix(path: Path) -> socket.socket:
     if _is_socket(path):
-        if _answers(path):
+        if answers(path):
             raise OSError(errno.EADDRINUSE, "somebody listens there")
         path.unlink()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -105,12 +105,11 @@ def _is_socket(path: Path) -> bool:
         return False
 
 
-def _answers(path: Path) -> bool:
+def answers(path: Path) -> bool:
+    """Tell whether somebody listens on a unix socket; False too if the file has gone."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))
-        except ConnectionRefusedError:
-            return False
-        except FileNotFoundError:
+        except (ConnectionRefusedError, FileNotFoundError):
             return False
     return True

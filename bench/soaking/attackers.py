@@ -30,7 +30,7 @@ from bench.hostile import (
     rapid_reset,
     request,
 )
-from bench.processes import die_with_parent
+from bench.processes import beside, die_with_parent
 from bench.soaking.lives import Place
 
 if TYPE_CHECKING:
@@ -76,15 +76,8 @@ def attackers(place: Place) -> Iterator[Callable[[], dict[str, int]]]:
     context = multiprocessing.get_context("spawn")
     counts = context.Array("Q", len(ATTACKS))
     files = place.certificates
-    process = context.Process(
-        target=_run, args=(place.port, files.client, files.client_key, counts), daemon=True
-    )
-    process.start()
-    try:
+    with beside(_run, place.port, files.client, files.client_key, counts):
         yield lambda: dict(zip(ATTACKS, counts[:], strict=True))
-    finally:
-        process.kill()
-        process.join()
 
 
 def _run(port: int, certificate: Path, key: Path, counts: "SynchronizedArray[int]") -> None:

@@ -17,7 +17,7 @@ from api.lane.tls import ClientTls
 from api.proto.flow import flow_pb2
 from api.proto.observer import observer_pb2
 from bench.clients import GET_FLOWS, SERVER_STATUS
-from bench.processes import die_with_parent
+from bench.processes import beside, die_with_parent
 from bench.soaking.certificates import SERVER_NAME
 from bench.soaking.lives import Place
 
@@ -72,15 +72,8 @@ def honest_client(place: Place, folder: Path) -> Iterator[HonestClient]:
     context = multiprocessing.get_context("spawn")
     counts, turns = context.Array("Q", 3), context.Value("Q", 1)
     complaints = folder / "complaints.txt"
-    process = context.Process(
-        target=_run, args=(place, counts, turns, complaints), daemon=True
-    )  # fmt: skip
-    process.start()
-    try:
+    with beside(_run, place, counts, turns, complaints):
         yield HonestClient(counts, turns, complaints)
-    finally:
-        process.kill()
-        process.join()
 
 
 def _run(

@@ -21,6 +21,7 @@ from api.proto.flow import flow_pb2
 from api.proto.observer import observer_pb2
 from bench.clients import GET_FLOWS
 from bench.errors import WrongAnswerError
+from bench.processes import beside
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import SynchronizedArray
@@ -83,13 +84,8 @@ def reading(target: str) -> Iterator[Readers]:
     """Follow a server from its oldest row, until left; ends by itself when the server does."""
     context = multiprocessing.get_context("spawn")
     counts = context.Array("Q", _COUNTS)
-    process = context.Process(target=_run, args=(target, counts), daemon=True)
-    process.start()
-    try:
+    with beside(_run, target, counts):
         yield Readers(counts)
-    finally:
-        process.kill()
-        process.join()
 
 
 def _run(target: str, counts: "SynchronizedArray[int]") -> None:

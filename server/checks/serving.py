@@ -1,13 +1,11 @@
 """Can the addresses of the settings be listened on?"""
 
 import os
-import socket
 import stat
-from pathlib import Path
 from typing import Final
 
 from api.lane.address import TcpAddress, parse_address
-from api.lane.listen import listening_socket
+from api.lane.listen import answers, listening_socket
 from server.checks.finding import Finding, blocker, fine
 from server.settings import Settings
 
@@ -46,15 +44,6 @@ def unix_socket(settings: Settings) -> Finding:
         return blocker(
             name, f"{path} is there and no socket", "remove it, or another --socket-path"
         )
-    if _answers(path):
+    if answers(path):
         return blocker(name, f"{path} is served", "stop the server there, or another --socket-path")
     return fine(name, f"{path} was left by a server that is gone; it will be replaced")
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            return False
-    return True

@@ -12,7 +12,7 @@ from google.protobuf.wrappers_pb2 import BytesValue
 
 from api.lane.address import TcpAddress, UnixAddress, parse_address
 from api.lane.client import Channel
-from api.lane.listen import bound_address, listening_socket
+from api.lane.listen import answers, bound_address, listening_socket
 from api.lane.status import Code, RpcError
 
 if TYPE_CHECKING:
@@ -132,3 +132,11 @@ async def test_a_server_that_is_no_lane(said: bytes) -> None:
     assert "error reading server preface" in error.message
     server.close()
     await asyncio.wait_for(server.wait_closed(), 5)
+
+
+def test_who_answers_on_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    assert not answers(path)
+    with listening_socket(UnixAddress(path=path)):
+        assert answers(path)
+    assert not answers(path)
