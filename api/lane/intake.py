@@ -23,6 +23,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
 from api.lane.guard import (
+    ENHANCE_YOUR_CALM,
     FRAME_SIZE_ERROR,
     PROTOCOL_ERROR,
     PeerRefusedError,
@@ -116,6 +117,8 @@ class Intake:
         self._run_stream_id = 0
         self._pending = 0  # offset of the first frame not handed on yet, after the run
         self._block_open = False  # HEADERS without END_HEADERS came
+        self._block_bytes = 0  # of the header block that is open, as received
+        self._most_block_bytes = limits.max_header_list_bytes
         self._control = RateGuard(Refusal.CONTROL_FLOOD, limits.control_frames_per_s, clock)
         self._windows = RateGuard(Refusal.WINDOW_FLOOD, limits.window_updates_per_s, clock)
         self._small = RateGuard(Refusal.SMALL_DATA_FLOOD, limits.small_data_frames_per_s, clock)
@@ -209,7 +212,7 @@ class Intake:
     def _take(self, kind: int, flags: int, stream_id: int, start: int, stop: int) -> None:
         payload = start + FRAME_HEAD_BYTES
         if self._block_open:
-            self._take_other(kind, flags)
+            self._take_other(kind, flags, stop - payload)
         elif kind == Kind.DATA and stop > payload and not flags & (END_STREAM | PADDED):
             if self._pending < start or stream_id != self._run_stream_id:
                 self._hand_on(start)
@@ -231,12 +234,12 @@ class Intake:
             self._control.count()
             self._hand_on_others(start, stop)
         else:
-            self._take_other(kind, flags)
+            self._take_other(kind, flags, stop - payload)
 
-    def _take_other(self, kind: int, flags: int) -> None:
+    def _take_other(self, kind: int, flags: int, size: int) -> None:
         """Leave a frame for h2: count it by kind, and follow where header blocks begin and end."""
         if kind in _HEADER_KINDS:
-            self._block_open = not flags & END_HEADERS
+            self._follow_block(kind, flags, size)
         if kind == Kind.PING and not flags & ACK:
             self._sink.on_ping()
         if kind == Kind.RST_STREAM:
@@ -244,6 +247,13 @@ class Intake:
             (self.resets if self._is_server else self._control).count()
         elif kind != Kind.HEADERS and not (kind == Kind.DATA and flags & END_STREAM):
             self._control.count()
+
+    def _follow_block(self, kind: int, flags: int, size: int) -> None:
+        """Bound what h2 keeps of a block that does not end: it would take 64 frames of 16 KiB."""
+        self._block_bytes = size + (self._block_bytes if kind == Kind.CONTINUATION else 0)
+        if self._block_bytes > self._most_block_bytes:
+            raise PeerRefusedError(Refusal.PROTOCOL, ENHANCE_YOUR_CALM)
+        self._block_open = not flags & END_HEADERS
 
     def _hand_on_others(self, start: int, stop: int) -> None:
         """Hand on what stands before a frame that is dealt with here, unless it is a DATA run."""

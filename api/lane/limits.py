@@ -27,7 +27,7 @@ class Limits:
     """Calls at once on one connection; a further one is refused, the connection lives on."""
 
     max_header_list_bytes: int = 32 << 10
-    """Decoded size of one header block, bytes; a larger one ends the connection."""
+    """Size of a header block, decoded and as received, bytes; a larger one ends the connection."""
 
     write_high_bytes: int = 256 << 10
     """Bytes waiting in the transport above which handlers wait: the buffer of a slow reader."""

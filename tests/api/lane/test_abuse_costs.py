@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 CALLS = 60
 ATTACK_S = 1.0
 MOST_TIMES_SLOWER = 10
-MOST_GROWTH_BYTES = 48 << 20
+MOST_GROWTH_BYTES = 24 << 20
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,17 @@ async def test_continuation_flood_is_bounded(serve: Serve) -> None:
     await still_serves(address)
 
 
+async def test_a_header_block_that_does_not_end_is_not_kept(serve: Serve) -> None:
+    server, address = await serve(limits=Limits(max_header_list_bytes=16_000, close_s=0.2))
+    async with Peer(address) as peer:
+        peer.hello()
+        peer.writer.write(http2(HEADERS, 0, 1, peer.block()))
+        peer.writer.write(http2(CONTINUATION, 0, 1, b"\0\1a\1b" * 3000))
+        peer.writer.write(http2(CONTINUATION, 0, 1, b"\0\1a\1b" * 300))
+        assert await peer.goaway() == 0xB
+    assert server.statistics().refused == {Refusal.PROTOCOL: 1}
+
+
 @pytest.mark.parametrize("bomb", ["long", "references"])
 async def test_header_bombs(serve: Serve, bomb: str) -> None:
     server, address = await serve(limits=Limits(max_header_list_bytes=16_000, close_s=0.2))
