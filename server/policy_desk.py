@@ -49,7 +49,7 @@ DEFAULT_NAMESPACE: Final = "default"
 
 
 class UnknownPartyError(LookupError):
-    """No pod of that name is there."""
+    """No pod of that name is there, or it has no address of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +137,7 @@ class PolicyDesk:
         """Judge a packet at both of its ends.
 
         Raises:
-            UnknownPartyError: A pod is not known.
+            UnknownPartyError: A pod is not known, or has no address of its own.
             ValueError: An address is none.
         """
         known = self._known
@@ -157,10 +157,9 @@ class PolicyDesk:
 
     def _pods_by_identity(self, known: Known) -> Iterable[tuple[ObjectKey, int]]:
         for key, pod in sorted(known.pods.items()):
-            if pod.addresses and not pod.host_network:
-                identity = known.view.addresses.get(address_bytes(pod.addresses[0]))
-                if identity is not None:
-                    yield key, identity
+            own = None if pod.host_network else _own_address(known.view, pod)
+            if own is not None and (identity := known.view.addresses.get(address_bytes(own))):
+                yield key, identity
 
 
 class _Ends:
@@ -186,7 +185,10 @@ class _Ends:
         if not found:
             raise UnknownPartyError(f"no pod {namespace or DEFAULT_NAMESPACE}/{name}")
         key, pod = next((each for each in found if each[0].name == name), found[0])
-        at = self._address(pod.addresses[0])
+        own = _own_address(self._known.view, pod)
+        if own is None:
+            raise UnknownPartyError(self._not_its_own(pod))
+        at = self._address(own)
         side = at.side._replace(ports=pod.named_ports, is_audited=pod.is_audited)
         return Party(
             side=side,
@@ -194,6 +196,16 @@ class _Ends:
             name=f"{key.namespace}/{key.name}",
             is_pod=not pod.host_network,
         )
+
+    def _not_its_own(self, pod: Pod) -> str:
+        """Say who has the addresses that the pod claims."""
+        owners = []
+        for address in pod.addresses:
+            there = self._known.view.endpoints.get(address_bytes(address))
+            pod_name = there and there.pod_name and f"{there.namespace}/{there.pod_name}"
+            owners.append(f"{address} is {pod_name or ('a node' if there else 'nobody')}'s")
+        name = f"{pod.key.namespace}/{pod.key.name}"
+        return f"{name} has no address of its own: {', '.join(owners)}"
 
     def _address(self, address: Address) -> Party:
         endpoint = self._known.view.endpoints.get(address_bytes(address))
@@ -224,6 +236,21 @@ class _Ends:
             if (key.namespace, key.name) == (namespace, name):
                 return side._replace(ports=pod.named_ports, is_audited=pod.is_audited)
         return side
+
+
+def _own_address(view: NodeView, pod: Pod) -> Address | None:
+    """Choose the first address that is the pod's; of one that shares its node's, the node's.
+
+    A node's address may be unknown here, and then it is of the world, as it is to the datapath.
+    """
+    owner = ("", "") if pod.host_network else (pod.key.namespace, pod.key.name)
+    for address in pod.addresses:
+        there = view.endpoints.get(address_bytes(address))
+        if there is None and pod.host_network:
+            return address
+        if there is not None and (there.namespace, there.pod_name) == owner:
+            return address
+    return None
 
 
 def _judged(party: Party) -> JudgedParty:

@@ -39,7 +39,8 @@ status: {addresses: [{type: InternalIP, address: 172.30.0.1}]}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: deathstar-1, labels: {org: empire, class: deathstar}}
+metadata: {name: deathstar-1, creationTimestamp: "2026-01-01T00:00:00Z",
+  labels: {org: empire, class: deathstar}}
 spec: {nodeName: n1, containers: [{ports: [{name: door, containerPort: 80}]}]}
 status: {podIP: 10.244.1.2}
 ---
@@ -54,6 +55,19 @@ kind: Pod
 metadata: {name: xwing, labels: {org: alliance}}
 spec: {nodeName: n1}
 status: {podIP: 10.244.1.4}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: robber, creationTimestamp: "2026-01-02T00:00:00Z",
+  labels: {org: alliance}}
+spec: {nodeName: n1}
+status: {podIP: 10.244.1.2}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: proxy}
+spec: {nodeName: n1, hostNetwork: true}
+status: {podIP: 172.30.0.1}
 ---
 apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
@@ -124,6 +138,7 @@ TCP = {"protocol": 6, "port": 80}
         (PolicyParty(address="192.0.2.200"), TCP, PolicyDecision.POLICY_DENIED),
         (PolicyParty(address="198.51.100.1"), TCP, PolicyDecision.POLICY_DENIED),
         (PolicyParty(address="172.30.0.1"), TCP, PolicyDecision.POLICY_ALLOWED),
+        (PolicyParty(pod="proxy"), TCP, PolicyDecision.POLICY_ALLOWED),
         (PolicyParty(address="2001:db8::1"), {"protocol": 58, "port": 128},
          PolicyDecision.POLICY_DENIED),
     ],
@@ -142,6 +157,9 @@ async def test_packets_are_judged_without_being_sent(
     ("source", "packet", "code", "text"),
     [
         (PolicyParty(pod="other/x"), TCP, Code.NOT_FOUND, "judge packet: no pod other/x"),
+        (PolicyParty(pod="robber"), TCP, Code.NOT_FOUND,
+         ("judge packet: default/robber has no address of its own: "
+          "10.244.1.2 is default/deathstar-1's")),
         (PolicyParty(address="x"), TCP, Code.INVALID_ARGUMENT,
          "judge packet: 'x' does not appear to be an IPv4 or IPv6 address"),
         (PolicyParty(), TCP, Code.INVALID_ARGUMENT,
@@ -165,7 +183,10 @@ async def test_the_list(channel: Channel) -> None:
         "/leavitt.Policies/List", ListPoliciesRequest(), ListPoliciesResponse
     )
     assert response.node_name == "n1"
-    assert list(response.problems) == ["read bad.yaml: no"]
+    assert list(response.problems) == [
+        "read bad.yaml: no",
+        "Pod default/robber: its address is already that of Pod default/deathstar-1: 10.244.1.2",
+    ]
     [policy] = response.policies
     assert (policy.kind, policy.name, policy.revision) == ("CiliumNetworkPolicy", "landing", 2)
     [section] = policy.sections
