@@ -72,8 +72,12 @@ class Explanation:
     decided_by: tuple[RuleName, ...]
     """The rules that decide, or those that isolate where none is about the packet."""
     considered: tuple[Considered, ...]
+    nearest: Considered | None
+    """Of the rules that could let it pass the one that misses by least; None where it passes, and
+    where it is denied by a rule."""
     advice: str
-    """The smallest change that would let it pass; empty where it does."""
+    """The smallest change that would let it pass, of the nearest rule if there is one that is right
+    on one count; empty where it passes."""
 
 
 def explain(policies: Sequence[Policy], question: Question) -> Explanation:
@@ -85,7 +89,9 @@ def explain(policies: Sequence[Policy], question: Question) -> Explanation:
     compiled = compiler.compile(Profile(own.identity, own.ports, own.is_audited))
     considered = tuple(_consider(policies, question))
     if question.direction not in compiled.enforced:
-        return Explanation(verdict=None, decided_by=(), considered=considered, advice="")
+        return Explanation(
+            verdict=None, decided_by=(), considered=considered, nearest=None, advice=""
+        )
     verdict = judge(
         compiled.entries,
         direction=question.direction,
@@ -95,11 +101,13 @@ def explain(policies: Sequence[Policy], question: Question) -> Explanation:
     )
     decided_by = compiler.rules.get(verdict.cookie, ())
     passes = verdict.allowed and not verdict.is_audited
+    nearest = None if passes else _nearest(verdict, considered)
     return Explanation(
         verdict=verdict,
         decided_by=decided_by,
         considered=considered,
-        advice="" if passes else _advice(question, verdict, considered, decided_by),
+        nearest=nearest,
+        advice="" if passes else _advice(question, verdict, nearest, decided_by),
     )
 
 
@@ -142,23 +150,38 @@ def _by_name(ports: tuple[tuple[str, NamedPort], ...]) -> Mapping[str, frozenset
     return Profile(0, ports).named_ports()
 
 
+def _nearest(verdict: Verdict, considered: Sequence[Considered]) -> Considered | None:
+    """Choose the rule to change: rather one that misses the port than one that misses the peer.
+
+    What audited policies allow counts for nothing where one that is enforced isolates, and then
+    the verdict is not audited.
+    """
+    if verdict.match_type is not MatchType.NONE:
+        return None
+    able = [
+        each
+        for each in considered
+        if not each.rule.deny
+        and (verdict.is_audited or not each.is_audited)
+        and not (each.peer_matches and each.port_matches)
+    ]
+    return max(able, key=lambda each: (each.peer_matches, each.port_matches), default=None)
+
+
 def _advice(
     question: Question,
     verdict: Verdict,
-    considered: Sequence[Considered],
+    nearest: Considered | None,
     decided_by: Sequence[RuleName],
 ) -> str:
     if verdict.match_type is not MatchType.NONE:
         named = ", ".join(map(rule_text, decided_by))
         return f"narrow {named}, or take it away: what is denied no other rule can allow"
-    allowing = [each for each in considered if not each.rule.deny]
-    for each in allowing:
-        if each.peer_matches:
-            return f"add port {question.port_text} to {rule_text(each.rule.name)}"
+    if nearest is not None and nearest.peer_matches:
+        return f"add port {question.port_text} to {rule_text(nearest.rule.name)}"
+    if nearest is not None and nearest.port_matches:
+        return f"add the peer to {rule_text(nearest.rule.name)}: {_peer_words(question)}"
     word = "from" if question.direction is Direction.INGRESS else "to"
-    for each in allowing:
-        if each.port_matches:
-            return f"add the peer to {rule_text(each.rule.name)}: {_peer_words(question)}"
     policy = (
         f"{decided_by[0].policy.name} ({decided_by[0].policy.kind})" if decided_by else "a policy"
     )

@@ -306,6 +306,7 @@ def _judgement(explanation: Explanation) -> PolicyJudgement:
                 peer_matches=each.peer_matches,
                 port_matches=each.port_matches,
                 reason=each.reason,
+                nearest=each is explanation.nearest,
             )
             for each in explanation.considered
         ],

@@ -99,21 +99,13 @@ def _names(rules: Iterable[PolicyRuleRef]) -> str:
 
 
 def _reasons(judgement: PolicyJudgement, *, is_long: bool) -> Iterator[str]:
-    if is_long:
-        for each in judgement.considered:
+    for each in judgement.considered:
+        if is_long:
             yield f"    {_considered(each)}\n"
-    elif judgement.advice:
-        nearest = _nearest(judgement.considered)
-        if nearest is not None:
-            yield f"    nearest: {_considered(nearest)}\n"
+        elif each.nearest:
+            yield f"    nearest: {_considered(each)}\n"
     if judgement.advice:
         yield f"    to let it pass: {judgement.advice}\n"
-
-
-def _nearest(considered: Sequence[ConsideredRule]) -> ConsideredRule | None:
-    """Choose the rule that would allow and misses by least."""
-    allowing = [each for each in considered if not each.deny]
-    return max(allowing, key=lambda each: each.peer_matches + each.port_matches, default=None)
 
 
 def _considered(each: ConsideredRule) -> str:

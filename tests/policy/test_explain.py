@@ -120,6 +120,31 @@ def test_reasons_and_advice(
     assert found.advice == advice
 
 
+AUDIT = {"leavitt.io/policy-audit-mode": "enabled"}
+
+
+def test_audited_policies_are_no_help_where_others_isolate() -> None:
+    audited = policy(ingress=[{**WEB, **HTTP}])
+    audited["metadata"] = {"name": "audited", "annotations": AUDIT}
+    enforced = policy(
+        ingress=[{"toPorts": [{"ports": [{"port": "81", "protocol": "TCP"}]}], **WEB}]
+    )
+    for port in (80, 82):
+        found = asked([audited, enforced], Direction.INGRESS, "db", "web", (6, port))
+        assert found.advice == f"add port {port}/TCP to {P} spec.ingress[0]"
+        assert found.nearest is found.considered[1]
+    alone = asked([audited], Direction.INGRESS, "db", "web", (6, 82))
+    assert alone.advice == "add port 82/TCP to audited (CiliumNetworkPolicy) spec.ingress[0]"
+
+
+def test_the_nearest_rule_is_the_one_of_the_advice() -> None:
+    by_port, by_peer = {"fromEndpoints": [{"matchLabels": {"app": "x"}}], **HTTP}, {**WEB, **HTTP}
+    by_peer["toPorts"] = [{"ports": [{"port": "81", "protocol": "TCP"}]}]
+    found = asked([policy(ingress=[by_port, by_peer])], Direction.INGRESS, "db", "web", (6, 80))
+    assert found.nearest is found.considered[1]
+    assert found.advice == f"add port 80/TCP to {P} spec.ingress[1]"
+
+
 def test_nothing_is_enforced() -> None:
     found = asked([policy(ingress=[{}])], Direction.EGRESS, "db", "web", (6, 80))
     assert (found.verdict, found.decided_by, found.considered, found.advice) == (None, (), (), "")

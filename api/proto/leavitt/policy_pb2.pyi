@@ -168,17 +168,19 @@ class PolicyRuleRef(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
 class ConsideredRule(_message.Message):
-    __slots__ = ("rule", "deny", "audited", "peer_matches", "port_matches", "reason")
+    __slots__ = ("rule", "deny", "audited", "peer_matches", "port_matches", "reason", "nearest")
     RULE_FIELD_NUMBER: _ClassVar[int]
     DENY_FIELD_NUMBER: _ClassVar[int]
     AUDITED_FIELD_NUMBER: _ClassVar[int]
     PEER_MATCHES_FIELD_NUMBER: _ClassVar[int]
     PORT_MATCHES_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    NEAREST_FIELD_NUMBER: _ClassVar[int]
     rule: PolicyRuleRef
     deny: bool
     audited: bool
     peer_matches: bool
     port_matches: bool
     reason: str
-    def __init__(self, rule: _Optional[_Union[PolicyRuleRef, _Mapping]] = ..., deny: _Optional[bool] = ..., audited: _Optional[bool] = ..., peer_matches: _Optional[bool] = ..., port_matches: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+    nearest: bool
+    def __init__(self, rule: _Optional[_Union[PolicyRuleRef, _Mapping]] = ..., deny: _Optional[bool] = ..., audited: _Optional[bool] = ..., peer_matches: _Optional[bool] = ..., port_matches: _Optional[bool] = ..., reason: _Optional[str] = ..., nearest: _Optional[bool] = ...) -> None: ...

@@ -70,7 +70,7 @@ class PoliciesServicer:
 
     def Judge(self, request, context):
         """Says what would become of a packet that begins a connection, and why.
-        NOT_FOUND: no pod of that name; INVALID_ARGUMENT: an address or protocol that is none.
+        NOT_FOUND: no pod of that name, or its address is another's; INVALID_ARGUMENT: an address or protocol that is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
