@@ -11,6 +11,8 @@ _LAST_PORT: Final = 65_535
 
 def read_port(text: str) -> tuple[int, int]:
     """Read protocol and port; TCP where none is written. Raises UsageError."""
+    if not text:
+        raise UsageError("--port is missing: need a number and a protocol, such as 80/TCP")
     number, _, name = text.partition("/")
     protocol = PROTOCOLS.get((name or "TCP").upper())
     is_number = number.isascii() and number.isdigit() and int(number) <= _LAST_PORT

@@ -247,7 +247,7 @@ async def test_what_hubble_prints(settings: Settings, channel: Channel) -> None:
     [
         (("show", "nothing"), "no policy nothing: `hubble policy list` names them"),
         (("show",), "need the name of one policy: [namespace/]name"),
-        (("verdict", "--from-pod", "a"), "invalid port ''"),
+        (("verdict", "--from-pod", "a"), "--port is missing: need a number"),
         (("verdict", "--from-pod", "a", "--port", "80/XYZ"), "invalid port '80/XYZ'"),
         (("verdict", "--from-pod", "a", "--port", "80"), "need one of --to-pod and --to-ip"),
         (("verdict", "--from-pod", "a", "--to-ip", "::1", "--port", "80"),
