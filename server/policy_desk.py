@@ -72,6 +72,8 @@ class Party:
     labels: tuple[str, ...]
     name: str
     is_pod: bool
+    alike: int = 0
+    """Of how many pods it is the first, where a name's beginning was asked."""
 
 
 class PolicyDesk:
@@ -195,6 +197,7 @@ class _Ends:
             labels=at.labels,
             name=f"{key.namespace}/{key.name}",
             is_pod=not pod.host_network,
+            alike=0 if key.name == name else len(found),
         )
 
     def _not_its_own(self, pod: Pod) -> str:
@@ -254,7 +257,12 @@ def _own_address(view: NodeView, pod: Pod) -> Address | None:
 
 
 def _judged(party: Party) -> JudgedParty:
-    return JudgedParty(name=party.name, identity=party.side.identity, labels=party.labels)
+    return JudgedParty(
+        name=party.name,
+        identity=party.side.identity,
+        labels=party.labels,
+        alike=party.alike,
+    )
 
 
 def _section(section: Section, pods: list[tuple[str, Subject | None]]) -> PolicySection:

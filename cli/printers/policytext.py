@@ -117,9 +117,9 @@ def _considered(each: ConsideredRule) -> str:
 
 def _party(party: JudgedParty) -> str:
     reserved = [label for label in party.labels if label.startswith("reserved:")]
-    if reserved:
-        return f"{party.name} ({reserved[0].removeprefix('reserved:')})"
-    return f"{party.name} (ID:{party.identity})"
+    who = reserved[0].removeprefix("reserved:") if reserved else f"ID:{party.identity}"
+    first = f", first of {party.alike}" if party.alike > 1 else ""
+    return f"{party.name} ({who}{first})"
 
 
 def _row(policy: NetworkPolicy) -> tuple[str, ...]:

@@ -65,6 +65,12 @@ status: {podIP: 10.244.1.2}
 ---
 apiVersion: v1
 kind: Pod
+metadata: {name: tiebomber, labels: {org: empire}}
+spec: {nodeName: n2}
+status: {podIP: 10.244.2.4}
+---
+apiVersion: v1
+kind: Pod
 metadata: {name: proxy}
 spec: {nodeName: n1, hostNetwork: true}
 status: {podIP: 172.30.0.1}
@@ -240,6 +246,16 @@ async def test_what_hubble_prints(settings: Settings, channel: Channel) -> None:
         "CiliumNetworkPolicy", "default", "landing", "1", "2", "2", "enforce",
     ]  # fmt: skip
     assert out.splitlines()[2] == "problem: read bad.yaml: no"
+
+
+@pytest.mark.usefixtures("lane")
+async def test_it_says_of_how_many_pods_it_took_the_first(settings: Settings) -> None:
+    words = ("verdict", "--to-pod", "default/deathstar", "--port", "80", "--from-pod")
+    _, several, _ = await hubble(settings, *words, "default/tie")
+    assert several.startswith("default/tiebomber (ID:")
+    assert ", first of 2) -> default/deathstar-1 (ID:" in several
+    _, one, _ = await hubble(settings, *words, "default/tiefighter")
+    assert "first of" not in one
 
 
 @pytest.mark.parametrize(

@@ -132,14 +132,16 @@ class JudgeResponse(_message.Message):
     def __init__(self, source: _Optional[_Union[JudgedParty, _Mapping]] = ..., destination: _Optional[_Union[JudgedParty, _Mapping]] = ..., egress: _Optional[_Union[PolicyJudgement, _Mapping]] = ..., ingress: _Optional[_Union[PolicyJudgement, _Mapping]] = ...) -> None: ...
 
 class JudgedParty(_message.Message):
-    __slots__ = ("name", "identity", "labels")
+    __slots__ = ("name", "identity", "labels", "alike")
     NAME_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    ALIKE_FIELD_NUMBER: _ClassVar[int]
     name: str
     identity: int
     labels: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., identity: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ...) -> None: ...
+    alike: int
+    def __init__(self, name: _Optional[str] = ..., identity: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., alike: _Optional[int] = ...) -> None: ...
 
 class PolicyJudgement(_message.Message):
     __slots__ = ("decision", "match_type", "decided_by", "considered", "advice")
