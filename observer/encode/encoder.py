@@ -117,8 +117,8 @@ class FlowEncoder:
         columns = RowColumns(self._table, positions)
         pieces = self._fragments(plan, columns, details=details)
         heads = plan.head.heads(self._head_rows(plan, columns, pieces))
-        joined = np.empty((len(positions), 1 + len(pieces) + 1), object)
-        joined[:, 0], joined[:, -1] = heads, plan.constants
+        joined = np.empty((len(positions), 1 + len(pieces)), object)
+        joined[:, 0] = heads
         for index, (fragments, _) in enumerate(pieces):
             joined[:, index + 1] = fragments
         self._replace_lost(joined, columns)
@@ -193,7 +193,7 @@ class FlowEncoder:
         rows = _HAS_NUMBER.take(l4_kind).nonzero()[0]
         if len(rows):
             flags_bytes[rows] = _NUMBER_BYTES.take(columns("tcp_flags").take(rows) & 0xFF)
-        total = np.full(len(l4_kind), len(plan.constants), np.int64)
+        total = np.zeros(len(l4_kind), np.int64)
         for _, lengths in pieces:
             total += lengths
         wanted = columns.positions if plan.wants("uuid") else columns.positions[:0]

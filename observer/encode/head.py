@@ -3,8 +3,8 @@
 A head is one row of a byte matrix, copied from a template and then filled column by column:
 
     ┌───────────── message ──────────────────────────────────────────────────────────────────┐
-    prefix  [node_name]  [time]  flow tag, length   [time] [uuid] [ethernet] [l4 …
-    5       const        15      5                  14     39     40         12
+    prefix  [node_name]  [time]  flow tag, length   [time] [uuid] constants [ethernet] [l4 …
+    5       const        15      5                  14     39     const     40         12
 
 Parts in brackets are there if the client wants them. `l4` is left open: the TCP flags, which are
 part of the row's traits, follow. Rows without Ethernet or without ports are cut to fit.
@@ -54,6 +54,8 @@ class HeadParts:
     l4: bool
     node_name: str
     """For the response; empty if it is not wanted."""
+    constants: bytes
+    """Encoded fields of the flow that are the same in all rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,7 @@ class HeadLayout:
         if parts.uuid:
             template += length_field(34, bytes(_UUID_BYTES))
         self._uuid = len(template)
+        template += parts.constants
         self._ethernet = len(template)
         if parts.ethernet:
             template += _ETHERNET
@@ -146,13 +149,10 @@ class HeadLayout:
         write_varints(length, flow.astype(np.uint32))
 
     def _write_time(self, matrix: Bytes, time_ns: Ints) -> None:
+        seconds, nanos = np.divmod(time_ns, _NS_PER_S)
         stamp = matrix[:, self._flow_time - len(_STAMP) : self._flow_time]
-        first, last = int(time_ns[0]) // _NS_PER_S, int(time_ns[-1]) // _NS_PER_S
-        if first == last:
-            # Times ascend, so that all rows of a slice mostly are of the same second.
-            distinct, nanos = np.array([first]), time_ns - first * _NS_PER_S
-        else:
-            distinct, nanos = np.divmod(time_ns, _NS_PER_S)
+        # Times ascend, so that all rows of a slice mostly are of the same second.
+        distinct = seconds[:1] if seconds[0] == seconds[-1] else seconds
         digits = np.empty((len(distinct), UINT32_BYTES), np.uint8)
         write_varints(digits, distinct.view(np.uint64))
         stamp[:, 1 : 1 + UINT32_BYTES] = digits

@@ -97,10 +97,9 @@ class Plan:
                 ethernet=self.wants("ethernet"),
                 l4=self.wants("l4"),
                 node_name=constants.node_name if self.wants("node_name") else "",
+                constants=self._masked(_CONSTANT_FIELDS, constants),
             )
         )
-        self.constants = self._masked(_CONSTANT_FIELDS, constants)
-        """Fields that are the same in all rows: long, so that they are copied once only."""
         self.rows_encoded = 0
         self._known_traits: dict[bytes, bytes] = {}
         self.traits = KeyFragments(slot_bits=_TRAIT_SLOT_BITS, build=self._build_traits)
