@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from api.lane.alert import alert_text
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _JOINED_PARTS = 8
 
 
-class Link(asyncio.Protocol):
+class Link(asyncio.Protocol, ABC):
     """The half of a connection that faces the socket; ``Connection`` is the other."""
 
     client_side: ClassVar[bool]
@@ -56,12 +57,12 @@ class Link(asyncio.Protocol):
     def on_open(self) -> None:
         """Say hello: the socket can be written to."""
 
+    @abstractmethod
     def receive(self, data: bytes) -> bool:
         """Take bytes for one turn; False if some are left, and ``receive(b"")`` shall follow.
 
         Not called once :attr:`closed`.
         """
-        raise NotImplementedError
 
     def on_writable(self) -> None:
         """Let those go on who waited for the transport."""

@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 from google.protobuf import json_format
 
-from api.lane.status import Code, RpcError
 from api.proto.health.health_pb2 import HealthCheckResponse
-from api.proto.leavitt.node_pb2 import NodeReport
 from api.proto.leavitt.relay_pb2 import NodeStatusResponse
 from api.proto.observer.observer_pb2 import (
     GetNamespacesResponse,
     GetNodesResponse,
-    ServerStatusResponse,
 )
-from cli.app import run
+from tests.cli.commands.status_bed import KNOWN, NODE, VERBOSE, hubble_line, status_of
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Hubble, Screen
 
-NODE = {
-    "num_flows": 4095, "max_flows": 4095, "seen_flows": 12345, "uptime_ns": 100_000_000_000,
-    "flows_rate": 22.857, "version": "leavitt v0.1.0",
-}  # fmt: skip
 RELAY = NODE | {
     "num_connected_nodes": 2,
     "num_unavailable_nodes": 12,
     "unavailable_nodes": [f"node-{number:02}" for number in range(11, 0, -1)],
 }
-
-
-async def hubble_line(screen: Screen, hubble: Hubble, *words: str) -> int:
-    line = [*words, "--server", hubble.address]
-    return await asyncio.to_thread(run, line, screen.surroundings())
-
-
-def _status(fields: dict[str, object]) -> ServerStatusResponse:
-    return json_format.ParseDict(fields, ServerStatusResponse())
 
 
 @pytest.mark.parametrize(
@@ -73,14 +56,14 @@ def _status(fields: dict[str, object]) -> ServerStatusResponse:
 async def test_compact(
     fields: dict[str, object], lines: list[str], hubble: Hubble, screen: Screen
 ) -> None:
-    hubble.status = _status(fields)
+    hubble.status = status_of(fields)
     assert await hubble_line(screen, hubble, "status") == 0
     assert screen.out.splitlines() == [f"Healthcheck (via {hubble.address}): Ok", *lines]
     assert hubble.asked_health == ["hubble.server.Observer"]
 
 
 async def test_dict(hubble: Hubble, screen: Screen) -> None:
-    hubble.status = _status(RELAY)
+    hubble.status = status_of(RELAY)
     assert await hubble_line(screen, hubble, "status", "-o", "dict") == 0
     assert screen.out.splitlines() == [
         "          NUM FLOWS: 4,095",
@@ -95,7 +78,7 @@ async def test_dict(hubble: Hubble, screen: Screen) -> None:
 
 
 async def test_table(hubble: Hubble, screen: Screen) -> None:
-    hubble.status = _status(NODE)
+    hubble.status = status_of(NODE)
     assert await hubble_line(screen, hubble, "status", "-o", "tab") == 0
     heads, values = screen.out.splitlines()
     assert heads.split("   ")[0] == "NUM FLOWS"
@@ -105,7 +88,7 @@ async def test_table(hubble: Hubble, screen: Screen) -> None:
 
 
 async def test_json(hubble: Hubble, screen: Screen) -> None:
-    hubble.status = _status({"num_flows": 3, "num_connected_nodes": 0, "flows_rate": 1.5})
+    hubble.status = status_of({"num_flows": 3, "num_connected_nodes": 0, "flows_rate": 1.5})
     assert await hubble_line(screen, hubble, "status", "-o", "json") == 0
     assert screen.out == '{"num_flows":"3","num_connected_nodes":0,"flows_rate":1.5}\n'
 
@@ -199,19 +182,6 @@ async def test_namespaces(words: list[str], text: str, hubble: Hubble, screen: S
     assert screen.out == text
 
 
-KNOWN = {
-    "nodes": [
-        {
-            "name": "b", "state": "NODE_CONNECTED", "connected_since": "2026-03-04T04:06:07.5Z",
-            "last_message": "2026-03-04T05:06:07.3Z", "lag": "0.012345s", "flows_received": 7447,
-            "lost_events": 1200, "reconnects": 1, "last_error": "read:\n\x1b[31mreset",
-            "last_error_time": "2026-03-04T05:01:07Z",
-        },
-        {"name": "a", "state": "NODE_UNAVAILABLE"},
-    ]
-}  # fmt: skip
-
-
 WIDE = """\
 NAME   STATUS        AGE      FLOWS/S   CURRENT/MAX-FLOWS     VERSION   ADDRESS         TLS        \
 LAG    LAST-MESSAGE   RECEIVED   LOST    RECONNECTS   LAST-ERROR
@@ -221,15 +191,6 @@ b      Connected     1h2m3s   2.00      1000/4095 ( 24.42%)   1.19.4    10.0.0.1
 12ms   0s ago         7,447      1,200   1            read: ^[[31mreset (5m0s ago)
 c      Unknown       N/A      N/A       N/A                   N/A       N/A             N/A        \
 N/A    N/A            N/A        N/A     N/A          N/A
-"""
-VERBOSE = """\
-
-NAME   STATUS        CONNECTED-FOR   LAG    LAST-MESSAGE   RECEIVED   LOST    RECONNECTS   \
-LAST-ERROR
-a      Unavailable   N/A             N/A    N/A            0          0       0            \
--
-b      Connected     59m59s          12ms   0s ago         7,447      1,200   1            \
-read: ^[[31mreset (5m0s ago)
 """
 
 
@@ -241,7 +202,7 @@ async def test_wide_nodes_of_our_relay_tell_more(hubble: Hubble, screen: Screen)
 
 
 async def test_verbose_status(hubble: Hubble, screen: Screen) -> None:
-    hubble.status = _status(NODE)
+    hubble.status = status_of(NODE)
     hubble.known = json_format.ParseDict(KNOWN, NodeStatusResponse())
     assert await hubble_line(screen, hubble, "status", "-v") == 0
     assert screen.out.endswith(f"Flows/s: 22.86\n{VERBOSE}")
@@ -282,7 +243,7 @@ async def test_verbose_status_in_json_is_a_second_line(hubble: Hubble, screen: S
 
 
 async def test_verbose_status_of_other_servers_says_so(hubble: Hubble, screen: Screen) -> None:
-    hubble.status = _status(NODE)
+    hubble.status = status_of(NODE)
     assert await hubble_line(screen, hubble, "status", "-v") == 0
     assert screen.out.endswith("Flows/s: 22.86\n")
     assert screen.err == "hint: this server tells no more of nodes; those of Leavitt do\n"
@@ -300,124 +261,3 @@ async def test_nodes_as_json(hubble: Hubble, screen: Screen) -> None:
 async def test_unknown_format_of_a_list(hubble: Hubble, screen: Screen) -> None:
     assert await hubble_line(screen, hubble, "list", "nodes", "-o", "bogus") == 1
     assert screen.err == "unknown output format: bogus\n"
-
-
-LOST = {
-    "node_name": "lab-1", "uptime": "3723.9s", "mode": "enforce", "attach": "tcx",
-    "losses": [
-        {
-            "stage": "ring", "reason": "perf ring full", "count": 1200,
-            "first_time": "2026-03-04T04:06:07Z", "last_time": "2026-03-04T05:06:05Z",
-        },
-        {"stage": "reader", "reason": "overtaken", "count": 30},
-        {"stage": "reader", "reason": "slow\n\x1b[31mred", "count": 4},
-    ],
-    "problems": [
-        {
-            "kind": "Pod", "object": "default/xwing", "since": "2026-03-04T05:01:07Z",
-            "text": "its address is already that of Pod default/tiefighter: 10.0.0.1",
-        },
-        {"kind": "cluster", "text": "too many\x1b[31m"},
-    ],
-    "problem_count": 3,
-    "table": {
-        "rows": 4095, "capacity": 4095, "oldest_time": "2026-03-04T05:00:00Z", "span": "66.5s",
-    },
-    "readers": {"count": 2, "worst_lag_rows": 1234},
-    "pods": 5,
-    "batches": 4567,
-}  # fmt: skip
-SHORT = """\
-Lost: 1,234 (ring 1,200, reader 34)
-Problems: 3 (see hubble status -v)
-"""
-TABLES = """\
-
-NODE    MODE      ATTACH   UPTIME   FLOWS         SPAN   READERS   WORST-LAG   PODS   BATCHES
-lab-1   enforce   tcx      1h2m3s   4,095/4,095   1m6s   2         1,234       5      4,567
-
-NODE    LOST-AT   REASON           LOST    FIRST        LAST
-lab-1   ring      perf ring full   1,200   1h0m0s ago   2s ago
-lab-1   reader    overtaken        30      N/A          N/A
-lab-1   reader    slow ^[[31mred   4       N/A          N/A
-
-NODE    FOR    PROBLEM-WITH        PROBLEM
-lab-1   5m0s   Pod default/xwing   its address is already that of Pod default/tiefighter: 10.0.0.1
-lab-1   N/A    cluster             too many^[[31m
-lab-1                              and 1 more
-"""
-
-
-def _report(fields: dict[str, object]) -> NodeReport:
-    return json_format.ParseDict(fields, NodeReport())
-
-
-async def test_losses_and_problems_are_two_lines(hubble: Hubble, screen: Screen) -> None:
-    hubble.status, hubble.told = _status(NODE), _report(LOST)
-    assert await hubble_line(screen, hubble, "status") == 0
-    assert screen.out.endswith(f"Flows/s: 22.86\n{SHORT}")
-    assert (screen.err, hubble.per_node) == ("", [False])
-
-
-async def test_a_server_without_losses_adds_nothing(hubble: Hubble, screen: Screen) -> None:
-    hubble.status = _status(NODE)
-    hubble.told = _report(LOST | {"losses": [], "problems": [], "problem_count": 0})
-    assert await hubble_line(screen, hubble, "status") == 0
-    assert screen.out.endswith("(100.00%)\nFlows/s: 22.86\n")
-
-
-@pytest.mark.parametrize("output", ["dict", "table"])
-async def test_other_formats_stay_as_they_are(output: str, hubble: Hubble, screen: Screen) -> None:
-    hubble.status = _status(NODE)
-    assert await hubble_line(screen, hubble, "status", "-o", output) == 0
-    before = screen.out
-    hubble.told = _report(LOST)
-    assert await hubble_line(screen, hubble, "status", "-o", output) == 0
-    assert screen.out == before * 2
-
-
-async def test_verbose_status_lists_losses_and_problems(hubble: Hubble, screen: Screen) -> None:
-    hubble.status, hubble.told = _status(NODE), _report(LOST)
-    assert await hubble_line(screen, hubble, "status", "-v") == 0
-    assert screen.out.endswith(f"Flows/s: 22.86\n{SHORT}{TABLES}")
-    assert (screen.err, hubble.per_node) == ("", [True])
-
-
-async def test_verbose_status_of_a_relay_tells_each_node(hubble: Hubble, screen: Screen) -> None:
-    nodes: list[dict[str, object]] = [{"node_name": "b", "error": "gone\naway"}, LOST]
-    nodes += [{"node_name": "a"}]
-    hubble.told = _report(LOST | {"nodes": nodes, "nodes_left_out": 7})
-    hubble.known = json_format.ParseDict(KNOWN, NodeStatusResponse())
-    assert await hubble_line(screen, hubble, "status", "-v") == 0
-    _, nodes_table, losses, _, left_out, links = screen.out.split("\n\n")
-    cells = [line.split() for line in nodes_table.splitlines()[1:]]
-    assert [line[0] for line in cells] == ["a", "b", "lab-1"]
-    assert cells[1] == ["b", *["N/A"] * 8, "gone", "away"]
-    assert len(losses.splitlines()) == 4
-    assert left_out == "and 7 more nodes"
-    assert f"\n{links}" == VERBOSE
-
-
-async def test_json_has_the_report_in_the_same_object(hubble: Hubble, screen: Screen) -> None:
-    hubble.status, hubble.told = _status(NODE), _report(LOST)
-    assert await hubble_line(screen, hubble, "status", "-o", "json") == 0
-    found = json.loads(screen.out)
-    assert found.pop("report") == json_format.MessageToDict(
-        _report(LOST), preserving_proto_field_name=True
-    )
-    assert json_format.ParseDict(found, ServerStatusResponse()) == _status(NODE)
-
-
-async def test_json_of_a_server_that_is_empty(hubble: Hubble, screen: Screen) -> None:
-    hubble.told = NodeReport(node_name="a")
-    assert await hubble_line(screen, hubble, "status", "-o", "json") == 0
-    assert screen.out == '{"report":{"node_name":"a"}}\n'
-
-
-async def test_a_report_that_fails_takes_no_status_along(hubble: Hubble, screen: Screen) -> None:
-    hubble.status, hubble.told_error = _status(NODE), RpcError(Code.INTERNAL, "broken")
-    assert await hubble_line(screen, hubble, "status") == 0
-    assert screen.out.endswith("Flows/s: 22.86\n")
-    assert screen.err == (
-        "failed to get losses and problems: rpc error: code = Internal desc = broken\n"
-    )
